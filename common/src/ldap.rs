@@ -1,0 +1,3 @@
+//! Speaks LDAP (RFC 4511) to the servers of a directory.
+
+pub mod filter;
