@@ -70,6 +70,11 @@ impl AbsolutePath {
         Self("/nonexistent".into())
     }
 
+    /// The shell of an account that has none, `passwd(5)`.
+    pub fn bin_sh() -> Self {
+        Self("/bin/sh".into())
+    }
+
     /// Parses a path.
     ///
     /// # Errors

@@ -3,15 +3,37 @@
 //! The rest of the crate sees only the types of this file: every value in them
 //! was checked, every default was filled in. [`Config::load`] reads a file;
 //! what is wrong with one is a [`ConfigError`] that names the key, the line and
-//! what was expected. Nothing here touches the network, and the secrets'
-//! files are opened only by [`Config::load`].
+//! what was expected. Nothing here touches the network; beside the
+//! configuration only the files with passwords are opened.
+//!
+//! The TOML side lies in `config/`, one file a section. Each has the section as
+//! it is written (`Raw…`) and the checks that turn it into a type of this file.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::account::{AbsolutePath, Name};
+use crate::account::Name;
 use crate::ldap::filter::Filter;
 use crate::secret::Secret;
+
+mod connections;
+mod directory;
+mod dn;
+mod error;
+mod file;
+mod ids;
+mod load;
+mod login;
+mod maps;
+mod server;
+mod template;
+#[cfg(test)]
+mod tests;
+mod text;
+mod timeouts;
+
+pub use error::ConfigError;
+pub use template::TemplateValues;
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -58,7 +80,7 @@ pub struct DirectoryConfig {
 /// A server's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Server {
-    /// `ldap://` (StartTLS, or clear where `tls = "off"`) or `ldaps://` (TLS from the first byte).
+    /// `ldap://` (`StartTLS`, or clear where `tls = "off"`) or `ldaps://` (TLS from the first byte).
     Tcp {
         /// Name or address, without brackets; also what the certificate must name.
         host: String,

@@ -64,10 +64,10 @@ unsafe extern "C" fn take(context: *mut c_void, response: *const u8, length: usi
         return;
     }
     // SAFETY: `direct.so` passes on the context that `ask` gave it, which
-    // points to its local `response`, and `length` readable bytes.
-    let (slot, bytes) = unsafe {
-        (&mut *context.cast::<Option<Vec<u8>>>(), std::slice::from_raw_parts(response, length))
-    };
+    // points to its local `response`.
+    let slot = unsafe { &mut *context.cast::<Option<Vec<u8>>>() };
+    // SAFETY: `direct.so` gives `length` readable bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(response, length) };
     *slot = Some(bytes.to_vec());
 }
 
@@ -89,15 +89,14 @@ fn open(path: &Path) -> Option<*mut c_void> {
     }
     let path = CString::new(path.as_os_str().as_bytes()).ok()?;
     let flags = libc::RTLD_NOW | libc::RTLD_LOCAL | libc::RTLD_NODELETE;
-    // SAFETY: both are NUL-terminated; loading it runs only Rust's own
+    // SAFETY: the path is NUL-terminated; loading it runs only Rust's own
     // initializers, and it is never unloaded.
-    let symbol = unsafe {
-        let library = libc::dlopen(path.as_ptr(), flags);
-        if library.is_null() {
-            return None;
-        }
-        libc::dlsym(library, SYMBOL.as_ptr())
-    };
+    let library = unsafe { libc::dlopen(path.as_ptr(), flags) };
+    if library.is_null() {
+        return None;
+    }
+    // SAFETY: the library is open and the name NUL-terminated.
+    let symbol = unsafe { libc::dlsym(library, SYMBOL.as_ptr()) };
     (!symbol.is_null()).then_some(symbol)
 }
 

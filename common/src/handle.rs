@@ -1,10 +1,24 @@
-//! Answers a [`Request`] from the directories: what the daemon and `direct.so` have in common.
+//! Answers a [`Request`] from the directories: what the daemon and `direct.so`
+//! have in common.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::time::timeout_at;
+
+use crate::account::Name;
 use crate::config::Config;
 use crate::deadline::Deadline;
-use crate::protocol::{Request, Response, Unavailable};
+use crate::directory::Directory;
+use crate::ldap::LdapError;
+use crate::login::Logins;
+use crate::protocol::{Map, Refused, Request, Response, Unavailable};
+
+mod enumerations;
+mod flights;
+
+use enumerations::Enumerations;
+use flights::Flights;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,29 +27,131 @@ pub struct Peer {
     pub uid: u32,
 }
 
+impl Peer {
+    /// Whether it may see and do what only root may.
+    pub fn is_root(self) -> bool {
+        self.uid == 0
+    }
+}
+
 /// Answers requests with one configuration.
 #[derive(Debug)]
 pub struct Service {
-    config: Config,
+    directories: Vec<Arc<Directory>>,
+    logins: Logins,
+    flights: Flights,
+    enumerations: Enumerations,
 }
 
 impl Service {
     /// Takes a configuration into use. Touches no network: the first request connects.
     ///
     /// # Errors
-    /// [`Unavailable::Configuration`], for instance when a CA file can't be read.
+    /// [`Unavailable::Configuration`] when a certificate's file can't be used.
     pub fn new(config: Config) -> Result<Arc<Self>, Unavailable> {
-        Ok(Arc::new(Self { config }))
+        let directories = Directory::all(&config)?;
+        Ok(Arc::new(Self {
+            logins: Logins::new(directories.clone(), config.login),
+            flights: Flights::default(),
+            enumerations: Enumerations::new(config.connections.max, config.timeouts.lookup),
+            directories,
+        }))
     }
 
-    /// Answers a request, no later than the deadline.
-    pub async fn handle(
-        self: &Arc<Self>,
+    /// Answers a request, no later than the deadline. Dropping the future gives
+    /// the request up; a password change that is under way must not be dropped.
+    pub async fn handle(&self, peer: Peer, request: Request, deadline: Deadline) -> Response {
+        let answer = self.answer(peer, request, deadline);
+        timeout_at(deadline.instant().into(), answer)
+            .await
+            .unwrap_or(Err(LdapError::TimedOut))
+            .unwrap_or_else(|error| Response::Unavailable(error.into()))
+    }
+
+    async fn answer(
+        &self,
         peer: Peer,
         request: Request,
         deadline: Deadline,
-    ) -> Response {
-        let _ = (peer, request, deadline, &self.config);
-        Response::Unavailable(Unavailable::NoDaemon)
+    ) -> Result<Response, LdapError> {
+        let logins = &self.logins;
+        match request {
+            Request::ShadowByName(_)
+            | Request::Enumerate(Map::Shadows, _)
+            | Request::ResetPassword { .. }
+                if !peer.is_root() =>
+            {
+                Ok(Response::Refused(Refused::NotRoot))
+            }
+            Request::Enumerate(map, cursor) => {
+                Ok(self.enumerations.next(&self.directories, peer, map, cursor, deadline).await)
+            }
+            Request::Authenticate { name, password, context: _ } => {
+                logins.authenticate(&name, &password, peer.uid, deadline).await.map(Response::Login)
+            }
+            Request::Authorize { name, context: _, authenticated } => {
+                logins.authorize(&name, authenticated, deadline).await.map(Response::Login)
+            }
+            Request::ChangePassword { name, proof, new } => logins
+                .change_password(&name, proof, &new, peer.uid, deadline)
+                .await
+                .map(Response::Login),
+            Request::ResetPassword { name, new } => {
+                logins.reset_password(&name, &new, deadline).await.map(Response::Login)
+            }
+            lookup => self.flights.share(&lookup, self.look_up(&lookup, deadline)).await,
+        }
+    }
+
+    /// Asks the directories in their order. One that can't be asked ends the
+    /// lookup: "not found" must mean that all were asked.
+    async fn look_up(&self, request: &Request, deadline: Deadline) -> Result<Response, LdapError> {
+        if let Request::GroupsOf(name) = request {
+            return self.groups_of(name, deadline).await;
+        }
+        for directory in &self.directories {
+            let found = match request {
+                Request::UserByName(name) => {
+                    directory.user_by_name(name, deadline).await?.map(Response::User)
+                }
+                Request::UserById(uid) => {
+                    directory.user_by_id(*uid, deadline).await?.map(Response::User)
+                }
+                Request::GroupByName(name) => {
+                    directory.group_by_name(name, deadline).await?.map(Response::Group)
+                }
+                Request::GroupById(gid) => {
+                    directory.group_by_id(*gid, deadline).await?.map(Response::Group)
+                }
+                Request::ShadowByName(name) => {
+                    directory.shadow(name, deadline).await?.map(Response::Shadow)
+                }
+                _ => return Ok(Response::Refused(Refused::Malformed)),
+            };
+            if let Some(response) = found {
+                return Ok(response);
+            }
+        }
+        Ok(Response::NotFound)
+    }
+
+    /// A user may be in groups of every directory.
+    async fn groups_of(&self, name: &Name, deadline: Deadline) -> Result<Response, LdapError> {
+        let mut gids = BTreeSet::new();
+        for directory in &self.directories {
+            gids.append(&mut directory.groups_of(name, deadline).await?);
+        }
+        Ok(if gids.is_empty() {
+            Response::NotFound
+        } else {
+            Response::Gids(gids.into_iter().collect())
+        })
+    }
+}
+
+/// What an error in the directory is to those who ask.
+impl From<LdapError> for Response {
+    fn from(error: LdapError) -> Self {
+        Self::Unavailable(Unavailable::from(error))
     }
 }

@@ -40,4 +40,6 @@ pub mod ldap;
 #[cfg(feature = "directory")]
 pub mod login;
 #[cfg(feature = "directory")]
+mod random;
+#[cfg(feature = "directory")]
 pub mod schema;

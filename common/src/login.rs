@@ -1,1 +1,221 @@
-//! (being written)
+//! Decides logins: who may come in, with which password, and what they are told.
+//!
+//! Everything fails closed. A yes needs a user who is in the directory exactly
+//! once, a server that answered, a result code and a password policy that were
+//! understood, and access rules that could be checked. Whatever else happens is
+//! a no, or "unavailable", which lets a PAM stack go on to another module.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::account::Name;
+use crate::config::LoginRules;
+use crate::deadline::Deadline;
+use crate::directory::passwords::SHADOW_LAST_CHANGE;
+use crate::directory::{Directory, Found};
+use crate::ldap::LdapError;
+use crate::protocol::{LoginAnswer, Proof, Verdict};
+use crate::secret::Secret;
+
+mod age;
+mod held;
+mod judge;
+mod lock;
+
+use held::Held;
+
+/// Decides logins for the directories of a host.
+#[derive(Debug)]
+pub struct Logins {
+    directories: Vec<Arc<Directory>>,
+    rules: LoginRules,
+    held: Held,
+}
+
+/// Who was found.
+enum Search {
+    One(Arc<Directory>, Box<Found>),
+    /// Nobody, or several, which is as bad.
+    Nobody,
+}
+
+impl Logins {
+    /// Decides by these rules.
+    pub fn new(directories: Vec<Arc<Directory>>, rules: LoginRules) -> Self {
+        Self { directories, rules, held: Held::default() }
+    }
+
+    /// Whether this is the user's password.
+    ///
+    /// # Errors
+    /// [`LdapError`]: nobody knows.
+    pub async fn authenticate(
+        &self,
+        name: &Name,
+        password: &Secret,
+        asker: u32,
+        deadline: Deadline,
+    ) -> Result<LoginAnswer, LdapError> {
+        if password.is_empty() || password.is_too_long() {
+            return Ok(Verdict::WrongPassword.into());
+        }
+        let Search::One(directory, found) = self.find(name, &[], deadline).await? else {
+            return Ok(Verdict::UnknownUser.into());
+        };
+        let bound = directory.bind_as(&found.dn, password, deadline).await?;
+        let mut answer = judge::bind(&bound.said)?;
+        if answer.verdict == Verdict::MustChange && bound.said.policy.grace_left.is_some() {
+            answer.ticket = Some(self.held.hold(bound, name.clone(), password.clone(), asker));
+        } else {
+            bound.keep();
+        }
+        Ok(answer)
+    }
+
+    /// Whether the user may log in here and now, by the access rules, by the
+    /// account's last day and by the age of its password.
+    ///
+    /// # Errors
+    /// [`LdapError`]: nobody knows.
+    pub async fn authorize(
+        &self,
+        name: &Name,
+        authenticated: bool,
+        deadline: Deadline,
+    ) -> Result<LoginAnswer, LdapError> {
+        let Search::One(directory, found) = self.find(name, lock::ATTRIBUTES, deadline).await?
+        else {
+            return Ok(Verdict::UnknownUser.into());
+        };
+        if !self.may_log_in(&directory, &found, deadline).await? {
+            let mut answer = LoginAnswer::from(Verdict::Denied);
+            answer.messages.push("You may not log in to this host.".into());
+            return Ok(answer);
+        }
+        // After a bind the server itself has judged locks and resets.
+        if !authenticated {
+            let state = lock::State::of(&directory, &found.entry, deadline).await?;
+            if let Some(answer) = state.judge(SystemTime::now()) {
+                return Ok(answer);
+            }
+        }
+        let shadow = directory.shadow_of(&found.entry);
+        Ok(shadow.map_or_else(|| Verdict::Accepted.into(), |shadow| age::judge(&shadow, today())))
+    }
+
+    /// Changes a user's own password.
+    ///
+    /// # Errors
+    /// [`LdapError`]: nobody knows whether it was changed.
+    pub async fn change_password(
+        &self,
+        name: &Name,
+        proof: Proof,
+        new: &Secret,
+        asker: u32,
+        deadline: Deadline,
+    ) -> Result<LoginAnswer, LdapError> {
+        if new.is_empty() || new.is_too_long() {
+            return Ok(judge::refused_length());
+        }
+        let Search::One(directory, found) = self.find(name, &[], deadline).await? else {
+            return Ok(Verdict::UnknownUser.into());
+        };
+        let (mut bound, old) = match proof {
+            Proof::Ticket(ticket) => match self.held.take(ticket, name, asker) {
+                Some(held) => held,
+                None => return Ok(Verdict::PasswordExpired.into()),
+            },
+            Proof::Old(old) if old.is_empty() || old.is_too_long() => {
+                return Ok(Verdict::WrongPassword.into());
+            }
+            Proof::Old(old) => {
+                let bound = directory.bind_as(&found.dn, &old, deadline).await?;
+                let answer = judge::bind(&bound.said)?;
+                if !matches!(answer.verdict, Verdict::Accepted | Verdict::MustChange) {
+                    bound.keep();
+                    return Ok(answer);
+                }
+                (bound, old)
+            }
+        };
+        let said = bound.change_password(&old, new, deadline).await?;
+        if said.code == 0 && found.entry.value(SHADOW_LAST_CHANGE).is_some() {
+            bound.note_change(today(), deadline).await;
+        }
+        bound.keep();
+        Ok(judge::new_password(&said))
+    }
+
+    /// Sets a user's password as the identity that may.
+    ///
+    /// # Errors
+    /// [`LdapError`]: nobody knows whether it was set.
+    pub async fn reset_password(
+        &self,
+        name: &Name,
+        new: &Secret,
+        deadline: Deadline,
+    ) -> Result<LoginAnswer, LdapError> {
+        if new.is_empty() || new.is_too_long() {
+            return Ok(judge::refused_length());
+        }
+        let Search::One(directory, found) = self.find(name, &[], deadline).await? else {
+            return Ok(Verdict::UnknownUser.into());
+        };
+        match directory.reset_password(&found.dn, new, deadline).await? {
+            None => Ok(Verdict::ResetNotAllowed.into()),
+            Some(said) if said.code == INSUFFICIENT_ACCESS => Ok(Verdict::ResetNotAllowed.into()),
+            Some(said) => Ok(judge::new_password(&said)),
+        }
+    }
+
+    /// The one entry that is this user, in the first directory that has any. A
+    /// directory that can't be asked is not passed over: it might have been the one.
+    async fn find(
+        &self,
+        name: &Name,
+        more: &[&str],
+        deadline: Deadline,
+    ) -> Result<Search, LdapError> {
+        for directory in &self.directories {
+            let attributes = [&directory.shadow_attributes(), more].concat();
+            let mut found = directory.users_named(name, &attributes, deadline).await?;
+            match found.len() {
+                0 => {}
+                1 => return Ok(Search::One(Arc::clone(directory), Box::new(found.remove(0)))),
+                several => {
+                    tracing::error!(user = %name, several, first = ?found[0].dn, second = ?found[1].dn,
+                        "nobody can log in as a user that the directory has several times");
+                    return Ok(Search::Nobody);
+                }
+            }
+        }
+        Ok(Search::Nobody)
+    }
+
+    async fn may_log_in(
+        &self,
+        directory: &Directory,
+        found: &Found,
+        deadline: Deadline,
+    ) -> Result<bool, LdapError> {
+        let LoginRules { allow_users, allow_groups, filter } = &self.rules;
+        let listed = allow_users.is_empty() && allow_groups.is_empty()
+            || allow_users.contains(&found.user.name)
+            || !allow_groups.is_empty()
+                && directory.is_in_one_of(&found.user, allow_groups, deadline).await?;
+        match filter {
+            Some(filter) if listed => directory.matches(&found.dn, filter, deadline).await,
+            _ => Ok(listed),
+        }
+    }
+}
+
+const INSUFFICIENT_ACCESS: u32 = 50;
+
+/// Days since 1970-01-01, as shadow(5) counts.
+fn today() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs() / 86_400).unwrap_or(i64::MAX)
+}

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The longest name, in bytes: `LOGIN_NAME_MAX` without its NUL.
-pub const MAX_NAME: usize = 255;
+const MAX_NAME: usize = 255;
 
 /// The name of a user or group.
 ///

@@ -52,7 +52,9 @@ impl Filter {
 
     fn join(operator: char, parts: &[&Self]) -> Self {
         let mut text = format!("({operator}");
-        parts.iter().for_each(|part| text.push_str(&part.0));
+        for part in parts {
+            text.push_str(&part.0);
+        }
         text.push(')');
         Self(text.into())
     }
@@ -65,7 +67,7 @@ impl Filter {
         let text = text.trim();
         let whole = if text.starts_with('(') { text.to_owned() } else { format!("({text})") };
         // ldap3's parser is the one that will read it again for each search.
-        ldap3::parse_filter(&whole).map_err(|_| FilterError)?;
+        ldap3::parse_filter(&whole).map_err(|()| FilterError)?;
         Ok(Self(whole.into()))
     }
 

@@ -1,0 +1,104 @@
+//! What can go wrong between this host and a server.
+
+use std::fmt;
+
+use crate::protocol::Unavailable;
+
+/// Why a server, or all servers of a directory, could not answer. "No such
+/// entry" is not an error, and neither is a refused password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LdapError {
+    /// A server can't be reached: no such name, refused, unreachable, hung up.
+    Connect(String),
+    /// TLS can't be set up: usually a certificate that isn't signed by a known
+    /// authority or is for another name.
+    Tls(String),
+    /// The server spoke something that isn't LDAP, or too much of it.
+    Protocol(&'static str),
+    /// The server refuses the reader's DN or password.
+    ReaderRefused(String),
+    /// The server answered a result code that says nothing about the question
+    /// (RFC 4511 appendix A).
+    Result(u32, String),
+    /// The request's time is over.
+    TimedOut,
+    /// Too many requests are under way.
+    Busy,
+    /// All servers failed a moment ago, for this reason; the next attempt is due later.
+    Down(String),
+    /// The configuration can't be used.
+    Configuration(String),
+}
+
+impl fmt::Display for LdapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(what) | Self::Tls(what) | Self::Configuration(what) => f.write_str(what),
+            Self::Protocol(what) => write!(f, "the server doesn't speak LDAP as it should: {what}"),
+            Self::ReaderRefused(what) => {
+                write!(f, "the server refuses bind_dn or its password: {what}")
+            }
+            Self::Result(code, text) => {
+                let (name, gap) = (result_name(*code), if text.is_empty() { "" } else { ": " });
+                write!(f, "the server answers {name} ({code}){gap}{text}")
+            }
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Busy => f.write_str("too many requests are under way"),
+            Self::Down(what) => write!(f, "no server answers ({what})"),
+        }
+    }
+}
+
+impl std::error::Error for LdapError {}
+
+impl From<LdapError> for Unavailable {
+    fn from(error: LdapError) -> Self {
+        match error {
+            LdapError::TimedOut => Self::TimedOut,
+            LdapError::Busy => Self::Busy,
+            LdapError::Configuration(what) => Self::Configuration(what),
+            other => Self::Directory(other.to_string()),
+        }
+    }
+}
+
+impl From<ldap3::LdapError> for LdapError {
+    fn from(error: ldap3::LdapError) -> Self {
+        match error {
+            ldap3::LdapError::Timeout { .. } => Self::TimedOut,
+            ldap3::LdapError::Io { source } => Self::Connect(source.to_string()),
+            // The rest is this side's ends of channels to a connection that is gone.
+            _ => Self::Connect("the server closed the connection".into()),
+        }
+    }
+}
+
+/// The base or entry of an operation does not exist.
+pub(super) const NO_SUCH_OBJECT: u32 = 32;
+/// A bind needs more protection than it had.
+pub(crate) const STRONGER_AUTH_REQUIRED: u32 = 8;
+/// An operation needs a confidential connection.
+pub(crate) const CONFIDENTIALITY_REQUIRED: u32 = 13;
+
+/// The name that RFC 4511 gives a result code.
+fn result_name(code: u32) -> &'static str {
+    match code {
+        1 => "operationsError",
+        2 => "protocolError",
+        3 => "timeLimitExceeded",
+        4 => "sizeLimitExceeded",
+        8 => "strongerAuthRequired",
+        10 => "referral",
+        11 => "adminLimitExceeded",
+        13 => "confidentialityRequired",
+        32 => "noSuchObject",
+        34 => "invalidDNSyntax",
+        48 => "inappropriateAuthentication",
+        49 => "invalidCredentials",
+        50 => "insufficientAccessRights",
+        51 => "busy",
+        52 => "unavailable",
+        53 => "unwillingToPerform",
+        _ => "an error",
+    }
+}

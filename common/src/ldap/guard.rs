@@ -1,0 +1,196 @@
+//! Stands between a server and ldap3, and lets only well-formed messages through.
+//!
+//! ldap3 sits at one end of a socket pair; this task sits at the other and
+//! carries bytes to and from the server. What goes out passes as it is, but its
+//! ids are remembered. What comes in is gathered into whole messages, each of
+//! which must be well-formed ([`super::message`]), no longer than
+//! [`MAX_MESSAGE`], and a response of the right kind to a request that is still
+//! open. Anything else ends the connection: ldap3 never sees it, and sees a
+//! closed connection instead, which it can cope with.
+//!
+//! Memory grows with the bytes that came, never with a length that a server
+//! announces. What it costs is one more copy and one more wake-up on the same
+//! thread for each message.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::message::{self, Operation};
+
+/// The longest message taken from a server: an entry with a million members.
+const MAX_MESSAGE: usize = 64 << 20;
+/// How much is read at once.
+const CHUNK: usize = 16 << 10;
+/// How long a server has to take the end of a connection in.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Carries bytes between a server and ldap3 until one of them closes, one of
+/// them breaks the rules, or nothing was said for `idle`.
+///
+/// The two directions are two futures of one task: neither waits for the other,
+/// so a server that reads slowly and an ldap3 that writes much can't block each
+/// other for ever.
+pub(super) async fn guard<S>(server: S, ldap3: UnixStream, idle: Duration) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (from_server, to_server) = tokio::io::split(server);
+    let (from_ldap3, to_ldap3) = ldap3.into_split();
+    let state = Mutex::new(State { open: HashMap::new(), last_word: Instant::now() });
+    tokio::select! {
+        end = outward(from_ldap3, to_server, &state) => end,
+        end = inward(from_server, to_ldap3, &state) => end,
+        () = silence(idle, &state) => Ok(()),
+    }
+}
+
+/// What the two directions share. Never locked across an await.
+struct State {
+    /// Our requests that still get responses.
+    open: HashMap<i32, Operation>,
+    last_word: Instant,
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn outward(
+    mut from_ldap3: impl AsyncRead + Unpin,
+    mut to_server: impl AsyncWrite + Unpin,
+    state: &Mutex<State>,
+) -> Result<(), String> {
+    let mut bytes = Gathered::default();
+    while bytes.read(&mut from_ldap3).await.map_err(|e| e.to_string())? > 0 {
+        let whole = bytes.whole(|message| {
+            let mut state = lock(state);
+            state.last_word = Instant::now();
+            match message::read_request(message) {
+                Some((id, Ok(operation))) => drop(state.open.insert(id, operation)),
+                Some((_, Err(abandoned))) => drop(state.open.remove(&abandoned)),
+                None => {}
+            }
+            Ok(())
+        })?;
+        to_server.write_all(bytes.first(whole)).await.map_err(|e| e.to_string())?;
+        to_server.flush().await.map_err(|e| e.to_string())?;
+        bytes.drop_first(whole);
+    }
+    // ldap3's last handle is gone. TLS says good-bye in its shutdown; a server
+    // that doesn't listen any more need not hear it.
+    let _ = timeout(GOODBYE, to_server.shutdown()).await;
+    Ok(())
+}
+
+async fn inward(
+    mut from_server: impl AsyncRead + Unpin,
+    mut to_ldap3: impl AsyncWrite + Unpin,
+    state: &Mutex<State>,
+) -> Result<(), String> {
+    let mut bytes = Gathered::default();
+    while bytes.read(&mut from_server).await.map_err(|e| e.to_string())? > 0 {
+        let whole = bytes.whole(|message| {
+            let mut state = lock(state);
+            state.last_word = Instant::now();
+            admit(message, &mut state.open)
+        })?;
+        to_ldap3.write_all(bytes.first(whole)).await.map_err(|e| e.to_string())?;
+        bytes.drop_first(whole);
+    }
+    Err("the server closed the connection".into())
+}
+
+/// Returns when no request is open and nothing was said for so long.
+async fn silence(idle: Duration, state: &Mutex<State>) {
+    loop {
+        let until = {
+            let state = lock(state);
+            let since = if state.open.is_empty() { state.last_word } else { Instant::now() };
+            since + idle
+        };
+        if until <= Instant::now() {
+            return;
+        }
+        sleep_until(until).await;
+    }
+}
+
+/// Whether a message from the server may pass.
+fn admit(message: &[u8], open: &mut HashMap<i32, Operation>) -> Result<(), &'static str> {
+    let response = message::check_response(message)?;
+    if response.id == 0 {
+        // RFC 4511 section 4.4.1
+        return Err("the server says that it closes the connection");
+    }
+    match open.get(&response.id) {
+        Some(operation) if response.kind.answers(*operation) => {
+            if response.kind.is_last() {
+                open.remove(&response.id);
+            }
+            Ok(())
+        }
+        Some(_) => Err("a response doesn't fit its request"),
+        // To a request that was given up; ldap3 drops it.
+        None if response.kind.is_last() || response.kind.answers(Operation::Search) => Ok(()),
+        None => Err("a response to no request"),
+    }
+}
+
+/// Bytes that have come, of which the first may be whole messages.
+#[derive(Default)]
+struct Gathered {
+    bytes: Vec<u8>,
+    /// How long the message is that the bytes end in the middle of, once known.
+    wanted: usize,
+}
+
+impl Gathered {
+    /// Reads some more; 0 at the end. Cancel safe.
+    async fn read(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
+        // At most doubles: a long message gets long reads, once it has really begun to come.
+        let room =
+            self.wanted.saturating_sub(self.bytes.len()).clamp(CHUNK, CHUNK.max(self.bytes.len()));
+        self.bytes.reserve(room);
+        from.read_buf(&mut self.bytes).await
+    }
+
+    /// Shows each whole message to `check`; how many bytes they take together.
+    fn whole(
+        &mut self,
+        mut check: impl FnMut(&[u8]) -> Result<(), &'static str>,
+    ) -> Result<usize, String> {
+        let mut end = 0;
+        self.wanted = 0;
+        while let Some(length) = message::length(&self.bytes[end..], MAX_MESSAGE)? {
+            let Some(message) = self.bytes.get(end..end + length) else {
+                self.wanted = length;
+                break;
+            };
+            check(message)?;
+            end += length;
+        }
+        Ok(end)
+    }
+
+    fn first(&self, whole: usize) -> &[u8] {
+        &self.bytes[..whole]
+    }
+
+    /// Forgets what was passed on. The memory of passwords that went out is zeroed.
+    fn drop_first(&mut self, whole: usize) {
+        self.bytes[..whole].fill(0);
+        self.bytes.drain(..whole);
+        if self.bytes.is_empty() && self.bytes.capacity() > 4 * CHUNK {
+            self.bytes = Vec::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

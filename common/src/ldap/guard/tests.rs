@@ -1,0 +1,94 @@
+use super::*;
+
+const IDLE: Duration = Duration::from_secs(900);
+
+/// A guard between a server's end and ldap3's end.
+fn guarded(
+    idle: Duration,
+) -> (UnixStream, UnixStream, tokio::task::JoinHandle<Result<(), String>>) {
+    let (server, inside) = UnixStream::pair().unwrap();
+    let (ldap3, other) = UnixStream::pair().unwrap();
+    (server, ldap3, tokio::spawn(guard(inside, other, idle)))
+}
+
+/// An unbind request is let out; a search request with this id opens it.
+fn search_request(id: u8) -> Vec<u8> {
+    // id, SearchRequest [3] { "", base, never, 0, 0, false, (objectClass=*), {} }
+    let mut body =
+        vec![0x02, 1, id, 0x63, 0x20, 4, 0, 0x0a, 1, 0, 0x0a, 1, 0, 2, 1, 0, 2, 1, 0, 1, 1, 0];
+    body.extend([0x87, 11]);
+    body.extend(b"objectClass");
+    body.extend([0x30, 0]);
+    // the SearchRequest's length counts what follows it
+    body[4] = u8::try_from(body.len() - 5).unwrap();
+    let mut whole = vec![0x30, u8::try_from(body.len()).unwrap()];
+    whole.extend(body);
+    whole
+}
+
+fn search_done(id: u8) -> Vec<u8> {
+    vec![0x30, 0x0c, 2, 1, id, 0x65, 7, 0x0a, 1, 0, 4, 0, 4, 0]
+}
+
+fn bind_response(id: u8) -> Vec<u8> {
+    vec![0x30, 0x0c, 2, 1, id, 0x61, 7, 0x0a, 1, 0, 4, 0, 4, 0]
+}
+
+async fn open_search(server: &mut UnixStream, ldap3: &mut UnixStream, id: u8) {
+    let request = search_request(id);
+    ldap3.write_all(&request).await.unwrap();
+    let mut seen = vec![0; request.len()];
+    server.read_exact(&mut seen).await.unwrap();
+    assert_eq!(seen, request);
+}
+
+#[tokio::test]
+async fn a_response_to_an_open_request_passes_even_byte_by_byte() {
+    let (mut server, mut ldap3, _task) = guarded(IDLE);
+    open_search(&mut server, &mut ldap3, 1).await;
+    for byte in search_done(1) {
+        server.write_all(&[byte]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let mut seen = [0; 14];
+    ldap3.read_exact(&mut seen).await.unwrap();
+    assert_eq!(seen.as_slice(), search_done(1));
+}
+
+async fn ends_with(bytes: &[u8]) -> String {
+    let (mut server, mut ldap3, task) = guarded(IDLE);
+    open_search(&mut server, &mut ldap3, 1).await;
+    server.write_all(bytes).await.unwrap();
+    let mut passed = Vec::new();
+    ldap3.read_to_end(&mut passed).await.unwrap();
+    assert!(passed.is_empty(), "ldap3 saw {passed:?}");
+    task.await.unwrap().unwrap_err()
+}
+
+#[tokio::test]
+async fn a_response_of_another_kind_than_its_request_ends_the_connection() {
+    assert!(ends_with(&bind_response(1)).await.contains("fit"));
+}
+
+#[tokio::test]
+async fn garbage_ends_the_connection() {
+    ends_with(b"HTTP/1.1 400 Bad Request\r\n").await;
+}
+
+#[tokio::test]
+async fn an_announced_two_gibibytes_end_the_connection() {
+    assert!(ends_with(&[0x30, 0x84, 0x80, 0, 0, 0]).await.contains("longer"));
+}
+
+#[tokio::test]
+async fn a_notice_of_disconnection_ends_the_connection() {
+    let notice = [0x30, 0x0c, 2, 1, 0, 0x78, 7, 0x0a, 1, 52, 4, 0, 4, 0];
+    assert!(ends_with(&notice).await.contains("closes"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_word_is_closed() {
+    let (mut server, _ldap3, task) = guarded(Duration::from_secs(10));
+    assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0);
+    task.await.unwrap().unwrap();
+}
