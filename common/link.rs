@@ -17,7 +17,7 @@
 ///
 /// Writes the linker script into this folder, which must be there when it is linked.
 fn link_args(folder: &str, soname: Option<&str>) -> Vec<String> {
-    let script = std::path::Path::new(folder).join("libgcc_s.so");
+    let script = format!("{folder}/libgcc_s.so");
     std::fs::write(script, "INPUT(-lgcc_eh -lc)\n").expect("the linker script can be written");
     let mut args = vec![format!("-L{folder}"), "-fuse-ld=bfd".to_owned()];
     let words = ["nodelete", "relro", "now", "defs", "noseparate-code"];

@@ -124,7 +124,8 @@ impl Logins {
         let (mut bound, old) = match proof {
             Proof::Ticket(ticket) => match self.held.take(ticket, name, asker) {
                 Some(held) => held,
-                None => return Ok(Verdict::PasswordExpired.into()),
+                // Spent or too old: the old password may still do.
+                None => return Ok(Verdict::WrongPassword.into()),
             },
             Proof::Old(old) if old.is_empty() || old.is_too_long() => {
                 return Ok(Verdict::WrongPassword.into());
