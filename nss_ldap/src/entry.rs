@@ -1,0 +1,138 @@
+//! What surrounds every call: no panic leaves it, nothing is printed, errno is set.
+
+use std::cell::Cell;
+use std::ffi::CStr;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::account::Name;
+use libc::{c_char, c_int};
+use libnss::interop::NssStatus;
+
+use crate::report;
+use crate::status::Failure;
+
+/// Whether this library's panic hook is in place.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// What the panic that is on its way says.
+    static PANIC: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// Where a call's errno goes: glibc's own, or the caller's.
+pub(crate) struct Errno(*mut c_int);
+
+impl Errno {
+    /// A call that has none.
+    pub(crate) const NONE: Self = Self(std::ptr::null_mut());
+
+    /// Takes glibc's argument.
+    ///
+    /// # Safety
+    /// `errnop` is null or can be written as long as this value lives.
+    pub(crate) unsafe fn new(errnop: *mut c_int) -> Self {
+        Self(errnop)
+    }
+}
+
+/// A name, as a C string.
+pub(crate) struct Text(*const c_char);
+
+impl Text {
+    /// Takes glibc's argument.
+    ///
+    /// # Safety
+    /// `text` is null or a NUL-terminated string as long as this value lives.
+    pub(crate) unsafe fn new(text: *const c_char) -> Self {
+        Self(text)
+    }
+
+    /// The name in it. What can't be a name is nobody's, and nobody is asked.
+    pub(crate) fn name(&self) -> Result<Name, Failure> {
+        if self.0.is_null() {
+            return Err(Failure::NotFound);
+        }
+        // SAFETY: `new`'s caller says that it is a string.
+        let text = unsafe { CStr::from_ptr(self.0) };
+        Name::from_bytes(text.to_bytes()).map_err(|_| Failure::NotFound)
+    }
+}
+
+/// Runs the body of an entry point and gives its status to glibc. A panic is
+/// a fault of this module, so the answer is "unavailable".
+pub(crate) fn enter(errno: &Errno, body: impl FnOnce() -> Result<(), Failure>) -> c_int {
+    // What the body leaves behind after a panic is safe to meet again: state
+    // that lives longer is taken out while it is worked with.
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
+        be_quiet();
+        body()
+    }))
+    .unwrap_or_else(|_| {
+        let _ = panic::catch_unwind(report_panic);
+        Err(Failure::Unavailable)
+    });
+    let Err(failure) = outcome else { return NssStatus::Success as c_int };
+    let (status, code) = failure.codes();
+    if !errno.0.is_null() {
+        // SAFETY: `new`'s caller says that it can be written.
+        unsafe { errno.0.write(code) };
+    }
+    status as c_int
+}
+
+/// The default hook writes to the host's stderr and reads `RUST_BACKTRACE`.
+/// This library has a standard library of its own, so its hook is nobody else's.
+/// A flag, not a lock: a fork in between must not leave a child waiting.
+fn be_quiet() {
+    if !QUIET.load(Ordering::Relaxed) && !QUIET.swap(true, Ordering::Relaxed) {
+        panic::set_hook(Box::new(|info| {
+            let _ = PANIC.try_with(|slot| slot.set(Some(info.to_string())));
+        }));
+    }
+}
+
+fn report_panic() {
+    let text = PANIC.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    report::rarely(&format_args!("fault in libnss_ldap.so.2: {}", text.replace('\n', " ")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(errno: &mut c_int, body: impl FnOnce() -> Result<(), Failure>) -> c_int {
+        // SAFETY: a reference can be written.
+        enter(&unsafe { Errno::new(errno) }, body)
+    }
+
+    #[test]
+    fn a_panic_is_an_outage_and_does_not_leave() {
+        let mut errno = 0;
+        assert_eq!(run(&mut errno, || panic!("on purpose")), -1);
+        assert_eq!(errno, libc::EAGAIN);
+    }
+
+    #[test]
+    fn success_leaves_errno_alone() {
+        let mut errno = 7;
+        assert_eq!(run(&mut errno, || Ok(())), 1);
+        assert_eq!(errno, 7);
+    }
+
+    #[test]
+    fn a_call_without_errno_gets_its_status() {
+        assert_eq!(enter(&Errno::NONE, || Err(Failure::NotFound)), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_a_name_is_not_found() {
+        for text in [c"", c"1000", c"-x", c"a:b", c"a\nb", c"\xff"] {
+            // SAFETY: a C string.
+            let text = unsafe { Text::new(text.as_ptr()) };
+            assert_eq!(text.name(), Err(Failure::NotFound));
+        }
+        // SAFETY: null is allowed.
+        assert_eq!(unsafe { Text::new(std::ptr::null()) }.name(), Err(Failure::NotFound));
+    }
+}

@@ -1,0 +1,125 @@
+//! The database `group`.
+
+use std::thread::LocalKey;
+
+use common::account::{Gid, Group};
+use common::protocol::{Batch, Map, Request, Response};
+use libc::{c_char, c_int, gid_t, group, size_t};
+
+use crate::answer::{self, Local, Record, host};
+use crate::buffer::{Buffer, Short, Target};
+use crate::entry::{Errno, Text, enter};
+use crate::enumerate;
+use crate::status::{self, Failure};
+
+thread_local! {
+    static LOCAL: Local<Group> = const { Local::new() };
+}
+
+impl Record for Group {
+    type C = group;
+    const MAP: Map = Map::Groups;
+
+    fn one(response: Response) -> Result<Self, Failure> {
+        match response {
+            Response::Group(group) => Ok(group),
+            other => Err(status::failure(&other)),
+        }
+    }
+
+    fn batch(response: Response) -> Result<Batch<Self>, Failure> {
+        match response {
+            Response::Groups(batch) => Ok(batch),
+            other => Err(status::failure(&other)),
+        }
+    }
+
+    fn to_c(&self, buffer: &mut Buffer) -> Result<group, Short> {
+        // "*", group(5): no password of a group is right.
+        let strings @ [name, password] = [self.name.as_str(), "*"];
+        buffer.expect_list(&strings, &self.members)?;
+        Ok(group {
+            gr_mem: buffer.list(&self.members)?,
+            gr_name: buffer.string(name)?,
+            gr_passwd: buffer.string(password)?,
+            gr_gid: self.gid.get(),
+        })
+    }
+
+    fn local() -> &'static LocalKey<Local<Self>> {
+        &LOCAL
+    }
+}
+
+/// `getgrnam_r(3)`.
+///
+/// # Safety
+/// glibc passes a string, a struct and a buffer of this length to write to, and its errno.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _nss_ldap_getgrnam_r(
+    name: *const c_char,
+    result: *mut group,
+    buffer: *mut c_char,
+    length: size_t,
+    errnop: *mut c_int,
+) -> c_int {
+    // SAFETY: glibc passes its errno.
+    let errno = unsafe { Errno::new(errnop) };
+    // SAFETY: glibc passes a string.
+    let name = unsafe { Text::new(name) };
+    // SAFETY: glibc passes a struct and a buffer of this length.
+    let target = unsafe { Target::new(result, buffer, length) };
+    enter(&errno, || answer::lookup::<Group>(Request::GroupByName(name.name()?), target, host))
+}
+
+/// `getgrgid_r(3)`.
+///
+/// # Safety
+/// glibc passes a struct and a buffer of this length to write to, and its errno.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _nss_ldap_getgrgid_r(
+    gid: gid_t,
+    result: *mut group,
+    buffer: *mut c_char,
+    length: size_t,
+    errnop: *mut c_int,
+) -> c_int {
+    // SAFETY: glibc passes its errno.
+    let errno = unsafe { Errno::new(errnop) };
+    // SAFETY: glibc passes a struct and a buffer of this length.
+    let target = unsafe { Target::new(result, buffer, length) };
+    enter(&errno, || {
+        let gid = Gid::new(gid).map_err(|_| Failure::NotFound)?;
+        answer::lookup::<Group>(Request::GroupById(gid), target, host)
+    })
+}
+
+/// `setgrent(3)`: the enumeration starts anew.
+#[unsafe(no_mangle)]
+pub extern "C" fn _nss_ldap_setgrent(_stay_open: c_int) -> c_int {
+    enter(&Errno::NONE, enumerate::reset::<Group>)
+}
+
+/// `getgrent_r(3)`.
+///
+/// # Safety
+/// glibc passes a struct and a buffer of this length to write to, and its errno.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _nss_ldap_getgrent_r(
+    result: *mut group,
+    buffer: *mut c_char,
+    length: size_t,
+    errnop: *mut c_int,
+) -> c_int {
+    // SAFETY: glibc passes its errno.
+    let errno = unsafe { Errno::new(errnop) };
+    // SAFETY: glibc passes a struct and a buffer of this length.
+    let target = unsafe { Target::new(result, buffer, length) };
+    enter(&errno, || enumerate::next::<Group>(target, host))
+}
+
+/// `endgrent(3)`: the enumeration lets go what it holds.
+#[unsafe(no_mangle)]
+pub extern "C" fn _nss_ldap_endgrent() -> c_int {
+    enter(&Errno::NONE, enumerate::reset::<Group>)
+}

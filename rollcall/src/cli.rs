@@ -1,0 +1,101 @@
+//! What can be written on the command line. Completions and manual pages come
+//! from the same definition.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use common::paths;
+use tracing::level_filters::LevelFilter;
+
+/// Serves logins and getent from an LDAP directory.
+#[derive(Debug, Parser)]
+#[command(name = "rollcall", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Answer the lookups and logins of this host
+    Daemon(DaemonOptions),
+    /// Read the configuration and say what it means, or what is wrong with it
+    Check(CheckOptions),
+    /// Print the completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages of the commands into a folder
+    #[command(hide = true)]
+    Man {
+        /// An existing folder
+        folder: PathBuf,
+    },
+}
+
+/// Without --foreground, and outside systemd, the daemon detaches: the command
+/// ends as soon as the daemon listens, or with the reason why it can't.
+#[derive(Debug, Args)]
+pub(crate) struct DaemonOptions {
+    /// The configuration
+    #[arg(long, value_name = "PATH", default_value = paths::CONFIG)]
+    pub(crate) config: PathBuf,
+    /// The socket to listen on, unless systemd hands one over
+    #[arg(long, value_name = "PATH", default_value = paths::SOCKET)]
+    pub(crate) socket: PathBuf,
+    /// Don't detach; systemd's services never do
+    #[arg(long)]
+    pub(crate) foreground: bool,
+    /// The user to become when started by root [default: rollcall, where it exists]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// How much is logged
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: LogLevel,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckOptions {
+    /// The configuration
+    #[arg(long, value_name = "PATH", default_value = paths::CONFIG)]
+    pub(crate) config: PathBuf,
+}
+
+/// How much is logged. No level logs a password.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// What keeps the daemon from working
+    Error,
+    /// What somebody should look at
+    Warn,
+    /// Logins, reloads, outages and their ends
+    Info,
+    /// Every request
+    Debug,
+    /// Every step of every request
+    Trace,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,8 @@
+//! The administrator's commands, one file each.
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod man;
+
+/// What a command ends with: the text of an error is a sentence for the administrator.
+pub(crate) type Done = Result<(), Box<dyn std::error::Error>>;

@@ -1,0 +1,152 @@
+//! `rollcall daemon`: accepts connections, hands their requests over, replies.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `detach` | leaves the terminal, where systemd doesn't do that |
+//! | `log` | where log lines go |
+//! | `listen` | makes the socket, or takes systemd's |
+//! | `privileges` | gives up root |
+//! | `reload` | the configuration in use, and how it is exchanged |
+//! | `accept` | takes connections in |
+//! | `limits` | how many of them there may be |
+//! | `connection` | one connection: one request, one response |
+//! | `receive` | reads the request |
+//! | `guesses` | slows down guessing passwords |
+//! | `describe` | requests and responses in the words of the log |
+//! | `notify` | tells systemd |
+//! | `ffi` | the unsafe calls |
+
+mod accept;
+mod connection;
+mod describe;
+mod detach;
+#[allow(unsafe_code)] // FFI: fork, close_range and glibc's __nss_configure_lookup
+mod ffi;
+mod guesses;
+mod limits;
+mod listen;
+mod log;
+mod notify;
+mod privileges;
+mod receive;
+mod reload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::config::ConfigError;
+use common::protocol::Unavailable;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::cli::DaemonOptions;
+use accept::Shared;
+use detach::Detaching;
+use listen::Listening;
+
+/// How long a graceful stop waits for requests that are being answered.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// Why the daemon can't start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The configuration is wrong; the text names the file.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The configuration can't be used, for instance a CA file can't be read.
+    #[error("{0}")]
+    Service(Unavailable),
+    /// Somebody answers on the socket.
+    #[error("another daemon is running: it answers on {}", .0.display())]
+    AnotherDaemon(PathBuf),
+    /// The socket can't be made, usually for want of permission.
+    #[error("can't listen on {}: {source}", path.display())]
+    Listen {
+        /// The socket.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// systemd handed something over that is not one listening Unix socket.
+    #[error("the socket that was handed over (LISTEN_FDS) can't be used: {0}")]
+    Inherited(std::io::Error),
+    /// `--user` names nobody, or the daemon can't become that user.
+    #[error("can't become the user {name:?}: {reason}")]
+    User {
+        /// Who.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The system refuses something that every process may do; it is out of
+    /// memory, processes or descriptors.
+    #[error("can't start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+impl From<nix::Error> for StartError {
+    fn from(errno: nix::Error) -> Self {
+        Self::System(errno.into())
+    }
+}
+
+/// Runs until it is told to stop. In the process that the administrator
+/// started it may not return at all: see [`detach`].
+///
+/// # Errors
+/// Whatever keeps it from listening.
+pub(crate) fn run(options: &DaemonOptions) -> Result<(), StartError> {
+    // Before anything looks up a user: this process must never ask itself.
+    ffi::look_up_in_files_only();
+    let inherited = listen::inherited()?;
+    let detaching = Detaching::unless(options.foreground || inherited.is_some())?;
+    log::start(options.log_level.into(), detaching.is_needed());
+
+    // One thread. Requests wait for the network and not for the processor, and
+    // waking up another thread costs every lookup more than it could gain.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let guard = runtime.enter();
+    let descriptors = limits::raise_descriptors();
+    let shared = Arc::new(Shared::new(&options.config, limits::connections(descriptors))?);
+    let listening = match inherited {
+        Some(listener) => Listening::inherited(listener)?,
+        None => Listening::bind(&options.socket)?,
+    };
+    privileges::drop(options.user.as_deref(), &listening)?;
+    drop(guard);
+    runtime.block_on(serve(&shared, listening, detaching))
+}
+
+async fn serve(
+    shared: &Arc<Shared>,
+    listening: Listening,
+    detaching: Detaching,
+) -> Result<(), StartError> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listener = UnixListener::from_std(listening.listener()?)?;
+    info!("listening on {}", listening.path().display());
+    notify::ready();
+    detaching.finish()?;
+
+    loop {
+        tokio::select! {
+            never = accept::accept(&listener, shared) => match never {},
+            _ = hangup.recv() => shared.reload(),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+
+    notify::stopping();
+    drop(listener);
+    listening.close();
+    info!("stopping");
+    if tokio::time::timeout(LAST_ANSWERS, shared.limits.drained()).await.is_err() {
+        warn!("stopped before all requests were answered");
+    }
+    Ok(())
+}
