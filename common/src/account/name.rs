@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// The longest name, in bytes: `LOGIN_NAME_MAX` without its NUL.
 const MAX_NAME: usize = 255;
+/// The names that no directory may give.
+const OWN: [&str; 2] = ["root", "rollcall"];
 
 /// The name of a user or group.
 ///
@@ -15,6 +17,11 @@ const MAX_NAME: usize = 255;
 /// option), `+` (the compat syntax of `passwd(5)`) or `~` (a home directory).
 /// Whatever else a directory holds (`t(u)ser`, `my#group`, `Domain Users`,
 /// `usr\001`) is a name.
+///
+/// Two names are this host's own, whatever a directory says: `root`, and
+/// `rollcall`, as whom the daemon runs. Nobody ever waits for a directory to
+/// ask about them; systemd asks for the groups of `rollcall` before it starts the
+/// daemon that would have to answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(Box<str>);
@@ -60,6 +67,9 @@ pub(super) fn check(text: &str) -> Result<(), NameError> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(NameError::Numeric);
     }
+    if OWN.contains(&text) {
+        return Err(NameError::Own);
+    }
     Ok(())
 }
 
@@ -101,6 +111,8 @@ pub enum NameError {
     Form,
     /// Only digits: it would be taken for an id.
     Numeric,
+    /// `root` or `rollcall`: this host's own.
+    Own,
 }
 
 impl fmt::Display for NameError {
@@ -115,6 +127,7 @@ impl fmt::Display for NameError {
                  and doesn't end with a blank"
             }
             Self::Numeric => "a name of digits alone would be taken for an id",
+            Self::Own => "\"root\" and \"rollcall\" are this host's own names",
         })
     }
 }
@@ -169,6 +182,13 @@ mod tests {
         }
         assert!(Name::parse(&"x".repeat(256)).is_err());
         assert!(Name::from_bytes(b"\xff\xfe").is_err());
+    }
+
+    #[test]
+    fn a_directory_never_names_root_or_the_daemons_user() {
+        for name in ["root", "rollcall"] {
+            assert_eq!(Name::parse(name), Err(NameError::Own));
+        }
     }
 
     #[test]
