@@ -1,0 +1,259 @@
+//! A real slapd with people in it.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::keeper::Keeper;
+use crate::wait::{PATIENCE, until};
+use crate::{certificate, need};
+
+mod builder;
+mod counts;
+mod entry;
+
+pub use builder::DirectoryBuilder;
+pub use counts::Counts;
+pub use entry::{Policy, User};
+
+/// The naming context of every directory here.
+pub const BASE: &str = "dc=example,dc=org";
+/// An identity that may read: its DN and its password.
+pub const READER: (&str, &str) = ("cn=reader,dc=example,dc=org", "reads-a-lot");
+/// An identity that may set passwords: its DN and its password.
+pub const RESETTER: (&str, &str) = ("cn=resetter,dc=example,dc=org", "sets-passwords");
+
+/// A running slapd. It, and all its files, are gone when this is dropped.
+#[derive(Debug)]
+pub struct Directory {
+    folder: TempDir,
+    address: String,
+    port: u16,
+    anonymous: bool,
+    /// A process in whose network namespace it listens.
+    network: Option<u32>,
+    server: Option<(Child, Keeper)>,
+}
+
+impl Directory {
+    /// Describes a directory that is then started.
+    #[expect(clippy::new_ret_no_self, reason = "reads as what a test sets up")]
+    pub fn new() -> DirectoryBuilder {
+        DirectoryBuilder::default()
+    }
+
+    /// Starts it on port 389 in the network namespace of a process, or on a
+    /// free port of this one.
+    pub(crate) fn start_with(builder: &DirectoryBuilder, network: Option<u32>) -> Self {
+        let folder = tempfile::Builder::new().prefix("rollcall-directory-").tempdir();
+        let folder = folder.expect("a temporary folder can be made");
+        certificate::write(folder.path(), &builder.names, builder.certified_addresses);
+        let path = folder.path().to_str().expect("its path is UTF-8");
+        let conf = builder.slapd_conf(path);
+        fs::write(folder.path().join("slapd.conf"), conf).expect("the folder can be written");
+        fs::create_dir(folder.path().join("database")).expect("the folder can be written");
+        let port = if network.is_some() { 389 } else { free_port() };
+        let DirectoryBuilder { address, anonymous, .. } = builder;
+        let mut directory = Self {
+            address: address.clone(),
+            port,
+            anonymous: *anonymous,
+            network,
+            server: None,
+            folder,
+        };
+        directory.slapadd(&builder.entries());
+        if let Some(file) = &builder.file {
+            directory.slapadd_file(file);
+        }
+        directory.start();
+        directory
+    }
+
+    /// Where it listens.
+    pub fn uri(&self) -> String {
+        match self.port {
+            389 => format!("ldap://{}", self.address),
+            port => format!("ldap://{}:{port}", self.address),
+        }
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its socket on this machine, as a URI.
+    pub fn ldapi_uri(&self) -> String {
+        let path = self.folder.path().join("socket");
+        format!("ldapi://{}", path.to_string_lossy().replace('/', "%2F"))
+    }
+
+    /// The certificate of the authority that signed its certificate.
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.path().join(certificate::CA)
+    }
+
+    /// Whether everybody may read; if not, there is [`READER`].
+    pub fn is_anonymous(&self) -> bool {
+        self.anonymous
+    }
+
+    /// The process id, if it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(|(child, _)| child.id())
+    }
+
+    /// Starts it (again), and returns when it answers.
+    pub fn start(&mut self) {
+        assert!(self.server.is_none(), "the directory runs already");
+        let log = self.log_file();
+        let already = fs::metadata(&log).map_or(0, |data| data.len());
+        let options = File::options().create(true).append(true).open(&log);
+        let stderr = options.expect("the log can be written");
+        let urls = format!("ldap://{}:{} {}", self.address, self.port, self.ldapi_uri());
+        let mut child = self
+            .command("slapd")
+            .args(["-d", "stats", "-h", &urls, "-f"])
+            .arg(self.folder.path().join("slapd.conf"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .expect("slapd can be started");
+        let keeper = Keeper::new(child.id(), self.folder.path());
+        until(PATIENCE, || {
+            let text = self.log_from(already);
+            let ended = child.try_wait().expect("it is our child");
+            assert!(ended.is_none(), "slapd ended with {ended:?}:\n{text}");
+            text.contains("slapd starting").then_some(())
+        })
+        .unwrap_or_else(|| panic!("slapd did not start:\n{}", self.log_from(already)));
+        self.server = Some((child, keeper));
+    }
+
+    /// Stops it in an orderly way.
+    pub fn stop(&mut self) {
+        self.end(Signal::TERM);
+    }
+
+    /// Kills it: no answer, no goodbye.
+    pub fn kill(&mut self) {
+        self.end(Signal::KILL);
+    }
+
+    /// Freezes it: connections are accepted by the kernel, nobody answers.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Undoes [`Directory::freeze`].
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Changes entries, as the directory's administrator.
+    pub fn ldapmodify(&self, ldif: &str) {
+        let mut child = Command::new(need::program("ldapmodify", "ldap-utils"))
+            .args(["-Q", "-Y", "EXTERNAL", "-H", &self.ldapi_uri()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("ldapmodify can be started");
+        let mut stdin = child.stdin.take().expect("it is a pipe");
+        stdin.write_all(ldif.as_bytes()).expect("ldapmodify reads");
+        drop(stdin);
+        let output = child.wait_with_output().expect("it is our child");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ldapmodify: {stderr}");
+    }
+
+    /// What it was asked since it was made, over TCP.
+    pub fn counts(&self) -> Counts {
+        Counts::of(&self.log())
+    }
+
+    /// How many searches were asked over TCP.
+    pub fn searches(&self) -> usize {
+        self.counts().searches
+    }
+
+    /// Everything it logged.
+    pub fn log(&self) -> String {
+        self.log_from(0)
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn log_from(&self, offset: u64) -> String {
+        let bytes = fs::read(self.log_file()).unwrap_or_default();
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        String::from_utf8_lossy(bytes.get(offset..).unwrap_or_default()).into_owned()
+    }
+
+    fn slapadd(&self, ldif: &str) {
+        let file = self.folder.path().join("entries.ldif");
+        fs::write(&file, ldif).expect("the folder can be written");
+        self.slapadd_file(&file);
+    }
+
+    fn slapadd_file(&self, ldif: &Path) {
+        let output = Command::new(need::program("slapadd", "slapd"))
+            .arg("-q")
+            .arg("-f")
+            .arg(self.folder.path().join("slapd.conf"))
+            .arg("-l")
+            .arg(ldif)
+            .output()
+            .expect("slapadd can be started");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "slapadd: {stderr}");
+    }
+
+    /// A program in the network in which it listens. nsenter becomes the
+    /// program without forking, so its process id is the program's.
+    fn command(&self, name: &str) -> Command {
+        let program = need::program(name, "slapd");
+        let Some(pid) = self.network else { return Command::new(program) };
+        let mut command = Command::new(need::program("nsenter", "util-linux"));
+        command.arg(format!("--net=/proc/{pid}/ns/net")).arg("--").arg(program);
+        command
+    }
+
+    fn signal(&self, signal: Signal) {
+        let (child, _) = self.server.as_ref().expect("the directory runs");
+        kill_process(Pid::from_child(child), signal).expect("it is our child");
+    }
+
+    fn end(&mut self, signal: Signal) {
+        self.signal(signal);
+        self.signal(Signal::CONT);
+        if let Some((mut child, keeper)) = self.server.take() {
+            child.wait().expect("it is our child");
+            keeper.release();
+        }
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if self.server.is_some() {
+            self.kill();
+        }
+    }
+}
+
+/// A port that nobody listens on. Somebody else could take it before slapd
+/// does; the kernel hands ports out in turn, so that doesn't happen in practice.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
+    listener.local_addr().expect("it is bound").port()
+}

@@ -1,0 +1,166 @@
+//! What a directory is to hold and how it is to behave.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::{BASE, Directory, Policy, READER, RESETTER, User, entry};
+
+/// Describes a [`Directory`].
+#[derive(Debug, Clone)]
+pub struct DirectoryBuilder {
+    pub(super) ldif: String,
+    pub(super) file: Option<PathBuf>,
+    pub(super) address: String,
+    pub(super) names: Vec<String>,
+    pub(super) certified_addresses: bool,
+    pub(super) anonymous: bool,
+    configuration: String,
+    lockout_told: bool,
+    policy: Policy,
+}
+
+impl Default for DirectoryBuilder {
+    fn default() -> Self {
+        Self {
+            ldif: String::new(),
+            file: None,
+            address: "127.0.0.1".into(),
+            names: vec!["localhost".into()],
+            certified_addresses: true,
+            anonymous: true,
+            configuration: String::new(),
+            lockout_told: false,
+            policy: Policy::new(),
+        }
+    }
+}
+
+impl DirectoryBuilder {
+    /// Adds a person.
+    #[must_use]
+    pub fn user(mut self, user: User) -> Self {
+        self.ldif += &user.ldif();
+        self
+    }
+
+    /// Adds people.
+    #[must_use]
+    pub fn people(self, people: impl IntoIterator<Item = User>) -> Self {
+        people.into_iter().fold(self, Self::user)
+    }
+
+    /// Adds a group.
+    #[must_use]
+    pub fn group<'a>(
+        mut self,
+        name: &str,
+        gid: u32,
+        members: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let members: Vec<_> = members.into_iter().collect();
+        self.ldif += &entry::group(name, gid, &members);
+        self
+    }
+
+    /// Sets everybody's password policy.
+    #[must_use]
+    pub fn policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Tells a locked account so (`ppolicy_use_lockout`); without it, slapd
+    /// answers as if the password were wrong.
+    #[must_use]
+    pub fn lockout_told(self, lockout_told: bool) -> Self {
+        Self { lockout_told, ..self }
+    }
+
+    /// Whether everybody may read (the default), or only who has bound.
+    #[must_use]
+    pub fn access_by_anonymous(self, anonymous: bool) -> Self {
+        Self { anonymous, ..self }
+    }
+
+    /// Adds entries as LDIF.
+    #[must_use]
+    pub fn ldif(mut self, ldif: &str) -> Self {
+        let _ = write!(self.ldif, "{}\n\n", ldif.trim_end());
+        self
+    }
+
+    /// Loads a file of LDIF as well; for large directories.
+    #[must_use]
+    pub fn load(self, file: impl Into<PathBuf>) -> Self {
+        Self { file: Some(file.into()), ..self }
+    }
+
+    /// The address to listen on, `127.0.0.1` without this.
+    #[must_use]
+    pub fn listen(self, address: &str) -> Self {
+        Self { address: address.into(), ..self }
+    }
+
+    /// The certificate names this host and nothing else.
+    #[must_use]
+    pub fn certificate_for(self, name: &str) -> Self {
+        Self { names: vec![name.into()], certified_addresses: false, ..self }
+    }
+
+    /// Adds lines to the database's part of `slapd.conf`.
+    #[must_use]
+    pub fn configuration(mut self, lines: &str) -> Self {
+        let _ = writeln!(self.configuration, "{}", lines.trim_end());
+        self
+    }
+
+    /// Starts it on a free port of the loopback interface. Needs no privilege.
+    pub fn start(self) -> Directory {
+        Directory::start_with(&self, None)
+    }
+
+    pub(super) fn entries(&self) -> String {
+        format!("{}{}{}", entry::frame(), self.policy.ldif(), self.ldif)
+    }
+
+    /// The text of `slapd.conf`, for a server in this folder.
+    pub(super) fn slapd_conf(&self, folder: &str) -> String {
+        let Self { anonymous, configuration, .. } = self;
+        let everybody = if *anonymous { "by * read" } else { "by users read by * none" };
+        let lockout = if self.lockout_told { "ppolicy_use_lockout" } else { "" };
+        let (reader, resetter) = (READER.0, RESETTER.0);
+        format!(
+            r#"include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+include /etc/ldap/schema/nis.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+moduleload ppolicy
+moduleload syncprov
+pidfile {folder}/pid
+sizelimit unlimited
+sortvals memberUid
+TLSCACertificateFile {folder}/ca.pem
+TLSCertificateFile {folder}/server.pem
+TLSCertificateKeyFile {folder}/server.key
+authz-regexp "gidNumber=[0-9]+[+]uidNumber={uid},cn=peercred,cn=external,cn=auth" "cn=admin,{BASE}"
+
+database mdb
+suffix {BASE}
+rootdn cn=admin,{BASE}
+directory {folder}/database
+maxsize 4294967296
+index objectClass,uid,uidNumber,gidNumber,memberUid,cn,entryUUID,entryCSN eq
+limits dn.exact="{reader}" size=unlimited
+access to attrs=userPassword by dn.exact="{resetter}" write by self =xw by anonymous auth by * none
+access to attrs=shadowLastChange by dn.exact="{resetter}" write by self write {everybody}
+access to * {everybody}
+overlay ppolicy
+ppolicy_default cn=default,ou=policies,{BASE}
+{lockout}
+overlay syncprov
+{configuration}"#,
+            uid = rustix::process::getuid().as_raw(),
+        )
+    }
+}
