@@ -89,9 +89,10 @@ impl Service {
             Request::Authenticate { name, password, context: _ } => {
                 logins.authenticate(&name, &password, peer.uid, deadline).await.map(Response::Login)
             }
-            Request::Authorize { name, context: _, authenticated } => {
-                logins.authorize(&name, authenticated, deadline).await.map(Response::Login)
-            }
+            Request::Authorize { name, context: _, authenticated } => logins
+                .authorize(&name, authenticated, peer.uid, deadline)
+                .await
+                .map(Response::Login),
             Request::ChangePassword { name, proof, new } => logins
                 .change_password(&name, proof, &new, peer.uid, deadline)
                 .await

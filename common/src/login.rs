@@ -21,8 +21,10 @@ mod age;
 mod held;
 mod judge;
 mod lock;
+mod recent;
 
 use held::Held;
+use recent::Recent;
 
 /// Decides logins for the directories of a host.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub struct Logins {
     directories: Vec<Arc<Directory>>,
     rules: LoginRules,
     held: Held,
+    recent: Recent,
 }
 
 /// Who was found.
@@ -42,7 +45,7 @@ enum Search {
 impl Logins {
     /// Decides by these rules.
     pub fn new(directories: Vec<Arc<Directory>>, rules: LoginRules) -> Self {
-        Self { directories, rules, held: Held::default() }
+        Self { directories, rules, held: Held::default(), recent: Recent::default() }
     }
 
     /// Whether this is the user's password.
@@ -59,7 +62,9 @@ impl Logins {
         if password.is_empty() || password.is_too_long() {
             return Ok(Verdict::WrongPassword.into());
         }
-        let Search::One(directory, found) = self.find(name, &[], deadline).await? else {
+        // The attributes that `authorize` needs are read along.
+        let Search::One(directory, found) = self.find(name, lock::ATTRIBUTES, deadline).await?
+        else {
             return Ok(Verdict::UnknownUser.into());
         };
         let bound = directory.bind_as(&found.dn, password, deadline).await?;
@@ -68,6 +73,9 @@ impl Logins {
             answer.ticket = Some(self.held.hold(bound, name.clone(), password.clone(), asker));
         } else {
             bound.keep();
+        }
+        if matches!(answer.verdict, Verdict::Accepted | Verdict::MustChange) {
+            self.recent.remember(name, asker, directory, found);
         }
         Ok(answer)
     }
@@ -81,11 +89,16 @@ impl Logins {
         &self,
         name: &Name,
         authenticated: bool,
+        asker: u32,
         deadline: Deadline,
     ) -> Result<LoginAnswer, LdapError> {
-        let Search::One(directory, found) = self.find(name, lock::ATTRIBUTES, deadline).await?
-        else {
-            return Ok(Verdict::UnknownUser.into());
+        let just_now = self.recent.take(name, asker).filter(|_| authenticated);
+        let (directory, found) = match just_now {
+            Some(read) => read,
+            None => match self.find(name, lock::ATTRIBUTES, deadline).await? {
+                Search::One(directory, found) => (directory, found),
+                Search::Nobody => return Ok(Verdict::UnknownUser.into()),
+            },
         };
         if !self.may_log_in(&directory, &found, deadline).await? {
             let mut answer = LoginAnswer::from(Verdict::Denied);
