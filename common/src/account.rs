@@ -75,6 +75,11 @@ impl AbsolutePath {
         Self("/bin/sh".into())
     }
 
+    /// The shell of an account that must not have one, `nologin(8)`.
+    pub fn nologin() -> Self {
+        Self("/usr/sbin/nologin".into())
+    }
+
     /// Parses a path.
     ///
     /// # Errors

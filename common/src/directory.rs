@@ -14,7 +14,7 @@ use crate::config::{Config, DirectoryConfig, Scope};
 use crate::deadline::Deadline;
 use crate::ldap::LdapError;
 use crate::ldap::filter::Filter;
-use crate::ldap::pool::Pool;
+use crate::ldap::pool::{Pool, Purpose};
 use crate::ldap::search::{self, Entry, Search};
 use crate::schema::{self, Rejected, Rules, Schema};
 
@@ -31,18 +31,10 @@ const MAX_GROUPS: i32 = 65_536;
 #[derive(Debug)]
 pub struct Directory {
     config: DirectoryConfig,
-    connect_limit: std::time::Duration,
     schema: Box<dyn Schema>,
     pool: Pool,
-    /// The search base, and the domain it spells; found out at the first use.
-    base: OnceCell<Base>,
-}
-
-/// Where a directory is searched.
-#[derive(Debug, Clone)]
-struct Base {
-    dn: String,
-    domain: String,
+    /// The search base; found out at the first use.
+    base: OnceCell<String>,
 }
 
 /// A user and the entry it was read from.
@@ -70,7 +62,6 @@ impl Directory {
             .map(|directory| {
                 Ok(Arc::new(Self {
                     config: directory.clone(),
-                    connect_limit: config.timeouts.connect,
                     schema: schema::new(directory, rules.clone()),
                     pool: Pool::new(directory, &config.timeouts, config.connections.max)?,
                     base: OnceCell::new(),
@@ -88,7 +79,7 @@ impl Directory {
         name: &Name,
         deadline: Deadline,
     ) -> Result<Option<User>, LdapError> {
-        let found = self.users_named(name, &[], deadline).await?;
+        let found = self.users_named(name, &[], Purpose::Lookup, deadline).await?;
         Ok(first(found, name, |found| found.user.name.as_str()).map(|found| found.user))
     }
 
@@ -101,16 +92,18 @@ impl Directory {
         &self,
         name: &Name,
         more: &[&str],
+        purpose: Purpose,
         deadline: Deadline,
     ) -> Result<Vec<Found>, LdapError> {
         let attributes = [&self.schema.user_attributes(), more].concat();
-        let entries =
-            self.search_users(&self.schema.user_by_name(name), &attributes, deadline).await?;
-        let domain = &self.base(deadline).await?.domain;
+        let entries = self
+            .search_users(&self.schema.user_by_name(name), &attributes, purpose, deadline)
+            .await?;
+        let domain = self.users_domain(deadline).await?;
         let found = entries.into_iter().filter(|entry| self.schema.has_name(entry, name));
         Ok(found
             .filter_map(|entry| {
-                let user = accept(&entry, self.schema.user(&entry, domain))?;
+                let user = accept(&entry, self.schema.user(&entry, &domain))?;
                 Some(Found { dn: entry.dn.clone(), user, entry })
             })
             .collect())
@@ -126,11 +119,12 @@ impl Directory {
         deadline: Deadline,
     ) -> Result<Option<User>, LdapError> {
         let attributes = self.schema.user_attributes();
-        let entries =
-            self.search_users(&self.schema.user_by_id(uid), &attributes, deadline).await?;
-        let domain = &self.base(deadline).await?.domain;
+        let entries = self
+            .search_users(&self.schema.user_by_id(uid), &attributes, Purpose::Lookup, deadline)
+            .await?;
+        let domain = self.users_domain(deadline).await?;
         let users =
-            entries.iter().filter_map(|entry| accept(entry, self.schema.user(entry, domain)));
+            entries.iter().filter_map(|entry| accept(entry, self.schema.user(entry, &domain)));
         let users = users.filter(|user| user.uid == uid).collect();
         Ok(first(users, uid, |user: &User| user.name.as_str()))
     }
@@ -146,7 +140,13 @@ impl Directory {
     ) -> Result<Option<Group>, LdapError> {
         let filter = self.schema.group_by_name(name);
         let entries = self
-            .search_groups(&filter, &self.schema.group_attributes(), SAME_KEY, deadline)
+            .search_groups(
+                &filter,
+                &self.schema.group_attributes(),
+                SAME_KEY,
+                Purpose::Lookup,
+                deadline,
+            )
             .await?;
         let groups = entries
             .iter()
@@ -167,7 +167,13 @@ impl Directory {
     ) -> Result<Option<Group>, LdapError> {
         let filter = self.schema.group_by_id(gid);
         let entries = self
-            .search_groups(&filter, &self.schema.group_attributes(), SAME_KEY, deadline)
+            .search_groups(
+                &filter,
+                &self.schema.group_attributes(),
+                SAME_KEY,
+                Purpose::Lookup,
+                deadline,
+            )
             .await?;
         let groups = entries.iter().filter_map(|entry| accept(entry, self.schema.group(entry)));
         let groups = groups.filter(|group| group.gid == gid).collect();
@@ -185,10 +191,26 @@ impl Directory {
         deadline: Deadline,
     ) -> Result<BTreeSet<Gid>, LdapError> {
         let filter = self.schema.groups_of(name);
-        let entries = self
-            .search_groups(&filter, &self.schema.gid_attributes(), MAX_GROUPS, deadline)
-            .await?;
+        let attributes = self.schema.gid_attributes();
+        let entries =
+            self.search_groups(&filter, &attributes, MAX_GROUPS, Purpose::Lookup, deadline).await?;
+        complete(&entries)?;
         Ok(entries.iter().filter_map(|entry| accept(entry, self.schema.gid(entry))).collect())
+    }
+
+    /// Which of these names groups of this directory have.
+    ///
+    /// # Errors
+    /// [`LdapError`]
+    pub async fn groups_among(
+        &self,
+        names: &[Name],
+        deadline: Deadline,
+    ) -> Result<Vec<Name>, LdapError> {
+        let filter = self.named_one_of(names);
+        let entries = self.search_ids(&filter, deadline).await?;
+        let has = |name: &&Name| entries.iter().any(|entry| self.schema.is_group(entry, name));
+        Ok(names.iter().filter(has).cloned().collect())
     }
 
     /// Whether the user is in one of the groups of these names, as a member or
@@ -202,20 +224,33 @@ impl Directory {
         groups: &[Name],
         deadline: Deadline,
     ) -> Result<bool, LdapError> {
-        let named: Vec<Filter> =
-            groups.iter().map(|name| self.schema.group_by_name(name)).collect();
-        let named = Filter::or(&named.iter().collect::<Vec<_>>());
-        let (member, primary) =
-            (self.schema.groups_of(&user.name), self.schema.group_by_id(user.gid));
-        let filter = Filter::and(&[&named, &Filter::or(&[&member, &primary])]);
-        // Its own name is read to compare it with its case.
-        let attributes = self.schema.group_attributes();
-        let attributes = &attributes[..2];
-        let entries = self.search_groups(&filter, attributes, MAX_GROUPS, deadline).await?;
+        let member = self.schema.groups_of(&user.name);
+        let primary = self.schema.group_by_id(user.gid);
+        let filter = Filter::and(&[&self.named_one_of(groups), &Filter::or(&[&member, &primary])]);
+        let entries = self.search_ids(&filter, deadline).await?;
         Ok(entries.iter().any(|entry| {
             self.schema.gid(entry).is_ok()
                 && groups.iter().any(|name| self.schema.is_group(entry, name))
         }))
+    }
+
+    fn named_one_of(&self, groups: &[Name]) -> Filter {
+        let named: Vec<Filter> =
+            groups.iter().map(|name| self.schema.group_by_name(name)).collect();
+        Filter::or(&named.iter().collect::<Vec<_>>())
+    }
+
+    /// Groups without their members; a name is read to compare it with its case.
+    async fn search_ids(
+        &self,
+        filter: &Filter,
+        deadline: Deadline,
+    ) -> Result<Vec<Entry>, LdapError> {
+        let attributes = self.schema.group_attributes_without_members();
+        let entries =
+            self.search_groups(filter, &attributes, MAX_GROUPS, Purpose::Login, deadline).await?;
+        complete(&entries)?;
+        Ok(entries)
     }
 
     /// One entry, if it is there and the reader may see it.
@@ -230,7 +265,7 @@ impl Directory {
     ) -> Result<Option<Entry>, LdapError> {
         let filter = &Filter::present("objectClass");
         let search = Search { base: dn, scope: Scope::Base, filter, attributes, limit: 1 };
-        Ok(self.search(search, deadline).await?.into_iter().next())
+        Ok(found(self.search(search, Purpose::Login, deadline).await)?.into_iter().next())
     }
 
     /// Whether an entry matches a filter.
@@ -245,7 +280,7 @@ impl Directory {
     ) -> Result<bool, LdapError> {
         let search =
             Search { base: dn, scope: Scope::Base, filter, attributes: &["1.1"], limit: 1 };
-        Ok(!self.search(search, deadline).await?.is_empty())
+        Ok(!found(self.search(search, Purpose::Login, deadline).await)?.is_empty())
     }
 
     /// The ageing of a user's password.
@@ -259,7 +294,7 @@ impl Directory {
     ) -> Result<Option<Shadow>, LdapError> {
         let attributes = self.schema.shadow_attributes();
         let filter = self.schema.shadows(Some(name));
-        let entries = self.search_users(&filter, &attributes, deadline).await?;
+        let entries = self.search_users(&filter, &attributes, Purpose::Lookup, deadline).await?;
         let entries = entries.iter().filter(|entry| self.schema.has_name(entry, name));
         let shadows =
             entries.filter_map(|entry| accept(entry, self.schema.shadow(entry))).collect();
@@ -280,12 +315,13 @@ impl Directory {
         &self,
         filter: &Filter,
         attributes: &[&str],
+        purpose: Purpose,
         deadline: Deadline,
     ) -> Result<Vec<Entry>, LdapError> {
         let map = &self.config.users;
         let base = self.map_base(map.base.as_deref(), deadline).await?;
         let search = Search { base, scope: map.scope, filter, attributes, limit: SAME_KEY };
-        self.search(search, deadline).await
+        self.search(search, purpose, deadline).await
     }
 
     async fn search_groups(
@@ -293,41 +329,60 @@ impl Directory {
         filter: &Filter,
         attributes: &[&str],
         limit: i32,
+        purpose: Purpose,
         deadline: Deadline,
     ) -> Result<Vec<Entry>, LdapError> {
         let map = &self.config.groups;
         let base = self.map_base(map.base.as_deref(), deadline).await?;
-        self.search(Search { base, scope: map.scope, filter, attributes, limit }, deadline).await
+        let search = Search { base, scope: map.scope, filter, attributes, limit };
+        self.search(search, purpose, deadline).await
     }
 
-    /// Runs a search on a kept connection. If that turns out to be closed, or
-    /// its server silent while there are others, it is run once more on another.
+    /// Runs a search on a kept connection. If that turns out to be closed it is
+    /// run once more on another. So it is if the server stays silent for half of
+    /// the time left while there are other servers.
     async fn search(
         &self,
         search: Search<'_>,
+        purpose: Purpose,
         deadline: Deadline,
     ) -> Result<Vec<Entry>, LdapError> {
-        let first_try = if self.pool.has_alternatives() {
-            deadline.at_most(self.connect_limit)
-        } else {
-            deadline
-        };
-        let budget = first_try.remaining().unwrap_or_default();
-        let mut place = self.pool.place(deadline).await?;
-        match search::run(&mut place.connection, search, first_try).await {
-            Err(LdapError::Connect(_)) => {}
-            Err(LdapError::TimedOut) if !deadline.is_over() => {}
-            Err(LdapError::TimedOut) => {
-                self.pool.timed_out(budget);
-                return Err(LdapError::TimedOut);
+        for last_try in [false, true] {
+            let mut place = self.pool.place(purpose, deadline).await?;
+            let left = deadline.remaining().ok_or(LdapError::TimedOut)?;
+            let others = self.pool.has_alternatives() && !last_try;
+            let patience = if others { left / 2 } else { left };
+            let until = if others { deadline.at_most(patience) } else { deadline };
+            match search::run(&mut place.connection, search, until).await {
+                Err(LdapError::Connect(_)) if !last_try => place.connection.retire(),
+                Err(LdapError::TimedOut) => {
+                    self.pool.fell_silent(&place.connection, patience);
+                    if !others {
+                        break;
+                    }
+                }
+                result => return result,
             }
-            result => return result,
         }
-        place.connection.retire();
-        drop(place);
-        let mut place = self.pool.place(deadline).await?;
-        search::run(&mut place.connection, search, deadline).await
+        Err(LdapError::TimedOut)
     }
+}
+
+/// The entry of a DN; that there is none is an answer, where a missing base of a
+/// map is an error.
+fn found(result: Result<Vec<Entry>, LdapError>) -> Result<Vec<Entry>, LdapError> {
+    match result {
+        Err(error) if error.is_no_such_object() => Ok(Vec::new()),
+        result => result,
+    }
+}
+
+/// Some of a user's groups are not an answer.
+fn complete(entries: &[Entry]) -> Result<(), LdapError> {
+    if entries.len() < usize::try_from(MAX_GROUPS).unwrap_or(usize::MAX) {
+        return Ok(());
+    }
+    Err(LdapError::Protocol("a user has more groups than can be"))
 }
 
 /// What an entry is, or `None`, with the reason in the log.

@@ -75,6 +75,7 @@ impl Service {
         deadline: Deadline,
     ) -> Result<Response, LdapError> {
         let logins = &self.logins;
+        // What isn't a lookup is boxed: lookups shouldn't carry its room around.
         match request {
             Request::ShadowByName(_)
             | Request::Enumerate(Map::Shadows, _)
@@ -84,21 +85,26 @@ impl Service {
                 Ok(Response::Refused(Refused::NotRoot))
             }
             Request::Enumerate(map, cursor) => {
-                Ok(self.enumerations.next(&self.directories, peer, map, cursor, deadline).await)
+                Box::pin(self.enumerations.next(&self.directories, peer, map, cursor, deadline))
+                    .await
             }
             Request::Authenticate { name, password, context: _ } => {
-                logins.authenticate(&name, &password, peer.uid, deadline).await.map(Response::Login)
+                Box::pin(logins.authenticate(&name, &password, peer.uid, deadline))
+                    .await
+                    .map(Response::Login)
             }
-            Request::Authorize { name, context: _, authenticated } => logins
-                .authorize(&name, authenticated, peer.uid, deadline)
-                .await
-                .map(Response::Login),
-            Request::ChangePassword { name, proof, new } => logins
-                .change_password(&name, proof, &new, peer.uid, deadline)
-                .await
-                .map(Response::Login),
+            Request::Authorize { name, context: _, authenticated } => {
+                let answer = logins.authorize(&name, authenticated, peer.uid, deadline);
+                let answer = Box::pin(answer).await?;
+                Ok(answer.map_or(Response::Refused(Refused::NotRoot), Response::Login))
+            }
+            Request::ChangePassword { name, proof, new } => {
+                Box::pin(logins.change_password(&name, proof, &new, peer.uid, deadline))
+                    .await
+                    .map(Response::Login)
+            }
             Request::ResetPassword { name, new } => {
-                logins.reset_password(&name, &new, deadline).await.map(Response::Login)
+                Box::pin(logins.reset_password(&name, &new, deadline)).await.map(Response::Login)
             }
             lookup => self.flights.share(&lookup, self.look_up(&lookup, deadline)).await,
         }
@@ -147,12 +153,5 @@ impl Service {
         } else {
             Response::Gids(gids.into_iter().collect())
         })
-    }
-}
-
-/// What an error in the directory is to those who ask.
-impl From<LdapError> for Response {
-    fn from(error: LdapError) -> Self {
-        Self::Unavailable(Unavailable::from(error))
     }
 }

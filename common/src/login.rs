@@ -8,13 +8,15 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::account::Name;
+use crate::account::{Name, User};
 use crate::config::LoginRules;
 use crate::deadline::Deadline;
 use crate::directory::passwords::SHADOW_LAST_CHANGE;
 use crate::directory::{Directory, Found};
 use crate::ldap::LdapError;
-use crate::protocol::{LoginAnswer, Proof, Verdict};
+use crate::ldap::pool::Purpose;
+use crate::protocol::{LoginAnswer, Proof, Ticket, Verdict};
+use crate::random;
 use crate::secret::Secret;
 
 mod age;
@@ -70,18 +72,22 @@ impl Logins {
         let bound = directory.bind_as(&found.dn, password, deadline).await?;
         let mut answer = judge::bind(&bound.said)?;
         if answer.verdict == Verdict::MustChange && bound.said.policy.grace_left.is_some() {
-            answer.ticket = Some(self.held.hold(bound, name.clone(), password.clone(), asker));
+            let ticket = Ticket(random::token()?);
+            self.held.hold(ticket, bound, name.clone(), password.clone(), asker);
+            answer.ticket = Some(ticket);
         } else {
             bound.keep();
         }
         if matches!(answer.verdict, Verdict::Accepted | Verdict::MustChange) {
-            self.recent.remember(name, asker, directory, found);
+            self.recent.keep(name.clone(), asker, directory, found);
         }
         Ok(answer)
     }
 
     /// Whether the user may log in here and now, by the access rules, by the
-    /// account's last day and by the age of its password.
+    /// account's last day and by the age of its password. `None` for an asker who
+    /// may not know that: the answer tells of ages and locks, so it is for root,
+    /// for the user, and for whoever has just shown the user's password.
     ///
     /// # Errors
     /// [`LdapError`]: nobody knows.
@@ -91,23 +97,35 @@ impl Logins {
         authenticated: bool,
         asker: u32,
         deadline: Deadline,
-    ) -> Result<LoginAnswer, LdapError> {
-        let just_now = self.recent.take(name, asker).filter(|_| authenticated);
-        let (directory, found) = match just_now {
+    ) -> Result<Option<LoginAnswer>, LdapError> {
+        let (directory, found) = match self.recent.take(name, asker).filter(|_| authenticated) {
             Some(read) => read,
             None => match self.find(name, lock::ATTRIBUTES, deadline).await? {
+                Search::One(_, found) if asker != 0 && found.user.uid.get() != asker => {
+                    return Ok(None);
+                }
                 Search::One(directory, found) => (directory, found),
-                Search::Nobody => return Ok(Verdict::UnknownUser.into()),
+                Search::Nobody => return Ok(Some(Verdict::UnknownUser.into())),
             },
         };
-        if !self.may_log_in(&directory, &found, deadline).await? {
+        self.judge_account(&directory, &found, authenticated, deadline).await.map(Some)
+    }
+
+    async fn judge_account(
+        &self,
+        directory: &Arc<Directory>,
+        found: &Found,
+        authenticated: bool,
+        deadline: Deadline,
+    ) -> Result<LoginAnswer, LdapError> {
+        if !self.may_log_in(directory, found, deadline).await? {
             let mut answer = LoginAnswer::from(Verdict::Denied);
             answer.messages.push("You may not log in to this host.".into());
             return Ok(answer);
         }
         // After a bind the server itself has judged locks and resets.
         if !authenticated {
-            let state = lock::State::of(&directory, &found.entry, deadline).await?;
+            let state = lock::State::of(directory, &found.entry, deadline).await?;
             if let Some(answer) = state.judge(SystemTime::now()) {
                 return Ok(answer);
             }
@@ -131,9 +149,11 @@ impl Logins {
         if new.is_empty() || new.is_too_long() {
             return Ok(judge::refused_length());
         }
+        self.recent.forget(name);
         let Search::One(directory, found) = self.find(name, &[], deadline).await? else {
             return Ok(Verdict::UnknownUser.into());
         };
+        let held = if let Proof::Ticket(ticket) = &proof { Some(*ticket) } else { None };
         let (mut bound, old) = match proof {
             Proof::Ticket(ticket) => match self.held.take(ticket, name, asker) {
                 Some(held) => held,
@@ -157,7 +177,13 @@ impl Logins {
         if said.code == 0 && found.entry.value(SHADOW_LAST_CHANGE).is_some() {
             bound.note_change(today(), deadline).await;
         }
-        bound.keep();
+        match held {
+            // The user may think of a better one.
+            Some(ticket) if said.code != 0 => {
+                self.held.hold(ticket, bound, name.clone(), old, asker);
+            }
+            _ => bound.keep(),
+        }
         Ok(judge::new_password(&said))
     }
 
@@ -174,10 +200,13 @@ impl Logins {
         if new.is_empty() || new.is_too_long() {
             return Ok(judge::refused_length());
         }
+        self.recent.forget(name);
         let Search::One(directory, found) = self.find(name, &[], deadline).await? else {
             return Ok(Verdict::UnknownUser.into());
         };
-        match directory.reset_password(&found.dn, new, deadline).await? {
+        // Otherwise a password that was too old would still be so.
+        let day = found.entry.value(SHADOW_LAST_CHANGE).map(|_| today());
+        match directory.reset_password(&found.dn, new, day, deadline).await? {
             None => Ok(Verdict::ResetNotAllowed.into()),
             Some(said) if said.code == INSUFFICIENT_ACCESS => Ok(Verdict::ResetNotAllowed.into()),
             Some(said) => Ok(judge::new_password(&said)),
@@ -194,7 +223,8 @@ impl Logins {
     ) -> Result<Search, LdapError> {
         for directory in &self.directories {
             let attributes = [&directory.shadow_attributes(), more].concat();
-            let mut found = directory.users_named(name, &attributes, deadline).await?;
+            let mut found =
+                directory.users_named(name, &attributes, Purpose::Login, deadline).await?;
             match found.len() {
                 0 => {}
                 1 => return Ok(Search::One(Arc::clone(directory), Box::new(found.remove(0)))),
@@ -210,19 +240,42 @@ impl Logins {
 
     async fn may_log_in(
         &self,
-        directory: &Directory,
+        directory: &Arc<Directory>,
         found: &Found,
         deadline: Deadline,
     ) -> Result<bool, LdapError> {
         let LoginRules { allow_users, allow_groups, filter } = &self.rules;
         let listed = allow_users.is_empty() && allow_groups.is_empty()
             || allow_users.contains(&found.user.name)
-            || !allow_groups.is_empty()
-                && directory.is_in_one_of(&found.user, allow_groups, deadline).await?;
+            || self.is_in_allowed_group(&found.user, deadline).await?;
         match filter {
             Some(filter) if listed => directory.matches(&found.dn, filter, deadline).await,
             _ => Ok(listed),
         }
+    }
+
+    /// A group of a rule is the one that the host knows by that name: of several
+    /// directories the first that has it. Who may make groups in another one
+    /// can't make themselves an `admins` there.
+    async fn is_in_allowed_group(
+        &self,
+        user: &User,
+        deadline: Deadline,
+    ) -> Result<bool, LdapError> {
+        let mut names = self.rules.allow_groups.clone();
+        for (position, directory) in self.directories.iter().enumerate() {
+            if names.is_empty() {
+                break;
+            }
+            let last = position + 1 == self.directories.len();
+            let here =
+                if last { names.clone() } else { directory.groups_among(&names, deadline).await? };
+            if !here.is_empty() && directory.is_in_one_of(user, &here, deadline).await? {
+                return Ok(true);
+            }
+            names.retain(|name| !here.contains(name));
+        }
+        Ok(false)
     }
 }
 

@@ -39,6 +39,8 @@ pub trait Schema: fmt::Debug + Send + Sync {
     fn group_by_id(&self, gid: Gid) -> Filter;
     /// The attributes that [`Schema::group`] reads.
     fn group_attributes(&self) -> Vec<&str>;
+    /// The attributes that [`Schema::is_group`] and [`Schema::gid`] read.
+    fn group_attributes_without_members(&self) -> Vec<&str>;
     /// Reads a group with its members.
     ///
     /// # Errors

@@ -30,10 +30,11 @@ pub(super) fn read_config(path: &Path) -> Result<String, String> {
             path.display()
         ));
     }
-    if metadata.mode() & 0o002 != 0 {
+    let by_group = if metadata.gid() == 0 { 0 } else { 0o020 };
+    if metadata.mode() & (0o002 | by_group) != 0 {
         return Err(format!(
-            "it decides who may log in, but everybody can write it (mode {:04o}); \
-             try: chmod o-w {}",
+            "it decides who may log in, but others can write it (mode {:04o}); \
+             try: chmod go-w {}",
             metadata.mode() & 0o7777,
             path.display()
         ));
@@ -60,6 +61,12 @@ pub(super) fn read_config(path: &Path) -> Result<String, String> {
 pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
     let name = path.display();
     let (mut file, metadata) = open(path).map_err(|problem| format!("{name}: {problem}"))?;
+    if ![0, rustix::process::geteuid().as_raw()].contains(&metadata.uid()) {
+        return Err(format!(
+            "{name} holds a password, but belongs to uid {}; try: chown root {name}",
+            metadata.uid()
+        ));
+    }
     if metadata.mode() & 0o007 != 0 {
         return Err(format!(
             "{name} holds a password, but others have access to it (mode {:04o}); \
@@ -197,7 +204,7 @@ mod tests {
     #[test]
     fn a_configuration_that_everybody_can_write_is_refused() {
         let (_folder, path) = with(b"", 0o666);
-        assert!(read_config(&path).unwrap_err().contains("chmod o-w"));
+        assert!(read_config(&path).unwrap_err().contains("chmod go-w"));
         let (_folder, path) = with(b"", 0o644);
         assert!(read_config(&path).is_ok());
     }

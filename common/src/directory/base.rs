@@ -1,9 +1,10 @@
 //! Where a directory is searched: as configured, else as the root DSE says.
 
-use super::{Base, Directory};
+use super::Directory;
 use crate::config::Scope;
 use crate::deadline::Deadline;
 use crate::ldap::filter::Filter;
+use crate::ldap::pool::Purpose;
 use crate::ldap::search::Search;
 use crate::ldap::{LdapError, dn};
 
@@ -16,20 +17,27 @@ impl Directory {
     ) -> Result<&'a str, LdapError> {
         match configured {
             Some(base) => Ok(base),
-            None => Ok(&self.base(deadline).await?.dn),
+            None => self.base(deadline).await,
         }
     }
 
-    pub(super) async fn base(&self, deadline: Deadline) -> Result<&Base, LdapError> {
+    /// The domain that the base of the users spells, for `%d`.
+    pub(super) async fn users_domain(&self, deadline: Deadline) -> Result<String, LdapError> {
+        let base = self.map_base(self.config.users.base.as_deref(), deadline).await?;
+        Ok(dn::domain(base))
+    }
+
+    async fn base(&self, deadline: Deadline) -> Result<&str, LdapError> {
         self.base
             .get_or_try_init(|| async {
                 let dn = match &self.config.base {
                     Some(dn) => dn.clone(),
                     None => self.naming_context(deadline).await?,
                 };
-                Ok(Base { domain: dn::domain(&dn), dn })
+                Ok(dn)
             })
             .await
+            .map(String::as_str)
     }
 
     /// The naming context that the root DSE calls the default, else the only
@@ -43,7 +51,7 @@ impl Directory {
             attributes: &["defaultNamingContext", "namingContexts"],
             limit: 1,
         };
-        let entries = self.search(search, deadline).await?;
+        let entries = self.search(search, Purpose::Lookup, deadline).await?;
         let root = entries.first();
         let named = |attribute| {
             root.into_iter()

@@ -1,6 +1,6 @@
 //! Reads a whole map, page by page, in constant memory.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
 use tokio::time::timeout_at;
@@ -11,7 +11,7 @@ use crate::config::Scope;
 use crate::deadline::Deadline;
 use crate::ldap::LdapError;
 use crate::ldap::search::{Entry, Pages, Search};
-use crate::protocol::{Batch, Map, Response};
+use crate::protocol::{Batch, Cursor, Map, Response};
 
 /// About how many bytes of accounts are handed out at a time.
 const BATCH_BYTES: usize = 128 << 10;
@@ -19,16 +19,31 @@ const BATCH_BYTES: usize = 128 << 10;
 const ACCOUNT_BYTES: usize = 256;
 
 /// How long a batch waits to be fetched before its enumeration ends.
-pub const ASKER_PATIENCE: Duration = Duration::from_secs(30);
+pub const ASKER_PATIENCE: Duration = Duration::from_secs(600);
+
+/// After this long a batch is sent even if it is empty.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// Stands where the cursor of a batch will be; the end has none.
+const PLACEHOLDER: Cursor = Cursor { session: 0, batch: 0 };
+
+/// How fast a server has to be.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// What a page may take.
+    page_limit: Duration,
+    /// How many entries are a page.
+    page_size: usize,
+}
 
 impl Directory {
     /// Sends the entries of a map as batches ([`Response::Users`] and so on,
-    /// with `next` left empty) until the end or until the receiver is gone.
+    /// with a placeholder for `next`) until the end or until the receiver is gone.
     ///
     /// `patience` is how long one page may take.
     ///
     /// # Errors
-    /// [`LdapError`]; then the map was not read to its end.
+    /// [`LdapError`]; then the map was not read to its end, or nobody wants the rest.
     pub async fn enumerate(
         &self,
         map: Map,
@@ -36,31 +51,33 @@ impl Directory {
         to: &Sender<Result<Response, LdapError>>,
     ) -> Result<(), LdapError> {
         let deadline = Deadline::after(patience);
-        let domain = &self.base(deadline).await?.domain;
+        let domain = &self.users_domain(deadline).await?;
         let (filter, attributes) = match map {
             Map::Users => (self.schema.users(), self.schema.user_attributes()),
             Map::Groups => (self.schema.groups(), self.schema.group_attributes()),
             Map::Shadows => (self.schema.shadows(None), self.schema.shadow_attributes()),
         };
         let (base, scope) = self.place_of(map, deadline).await?;
-        let mut place = self.pool.own_place(deadline).await?;
+        let mut own = self.pool.own_place(deadline).await?;
         let search = Search { base, scope, filter: &filter, attributes: &attributes, limit: 0 };
-        let start = Pages::start(&mut place.connection, search, self.config.page_size);
-        let mut pages = within(patience, start).await?;
+        let start = Pages::start(&mut own.connection, search, self.config.page_size);
+        let page_size = usize::try_from(self.config.page_size).unwrap_or(1).max(1);
+        let pace = Pace { page_limit: patience, page_size };
+        let mut pages = until(deadline, start).await?;
 
         match map {
             Map::Users => {
                 let read = |entry: &_| accept(entry, self.schema.user(entry, domain));
-                send_all(&mut pages, patience, to, read, |_| ACCOUNT_BYTES, Response::Users).await
+                send_all(&mut pages, pace, to, read, |_| ACCOUNT_BYTES, Response::Users).await
             }
             Map::Groups => {
                 let read = |entry: &_| accept(entry, self.schema.group(entry));
                 let size = |group: &Group| ACCOUNT_BYTES + group.members.as_run().len();
-                send_all(&mut pages, patience, to, read, size, Response::Groups).await
+                send_all(&mut pages, pace, to, read, size, Response::Groups).await
             }
             Map::Shadows => {
                 let read = |entry: &_| accept(entry, self.schema.shadow(entry));
-                send_all(&mut pages, patience, to, read, |_| ACCOUNT_BYTES, Response::Shadows).await
+                send_all(&mut pages, pace, to, read, |_| ACCOUNT_BYTES, Response::Shadows).await
             }
         }
     }
@@ -76,30 +93,36 @@ impl Directory {
     }
 }
 
-/// Sends batches as they become full. Waiting for the receiver is what keeps
-/// the next page from being fetched early.
+/// Sends batches as they become full, and what there is, if only that there is
+/// nothing yet, before the asker loses patience. Waiting for the receiver is what
+/// keeps the next page from being fetched early.
 async fn send_all<T>(
     pages: &mut Pages<'_>,
-    patience: Duration,
+    pace: Pace,
     to: &Sender<Result<Response, LdapError>>,
     read: impl Fn(&Entry) -> Option<T>,
     size: impl Fn(&T) -> usize,
     response: impl Fn(Batch<T>) -> Response,
 ) -> Result<(), LdapError> {
-    let (mut entries, mut bytes) = (Vec::new(), 0);
+    let (mut entries, mut bytes, mut sent) = (Vec::new(), 0, Instant::now());
+    let (mut seen, mut page_ends) = (0, Deadline::after(pace.page_limit));
     loop {
-        let entry = within(patience, pages.next()).await?;
+        let entry = until(page_ends, pages.next()).await?;
         let last = entry.is_none();
+        seen += 1;
+        if seen % pace.page_size == 0 {
+            page_ends = Deadline::after(pace.page_limit);
+        }
         if let Some(item) = entry.as_ref().and_then(&read) {
             bytes += size(&item);
             entries.push(item);
         }
-        if bytes >= BATCH_BYTES || (last && !entries.is_empty()) {
-            let batch = Batch { entries: std::mem::take(&mut entries), next: None };
-            bytes = 0;
-            if to.send_timeout(Ok(response(batch)), ASKER_PATIENCE).await.is_err() {
-                return Ok(()); // Nobody wants the rest.
-            }
+        if bytes >= BATCH_BYTES || sent.elapsed() >= SIGN_OF_LIFE || (last && !entries.is_empty()) {
+            let batch = Batch { entries: std::mem::take(&mut entries), next: Some(PLACEHOLDER) };
+            let batch = to.send_timeout(Ok(response(batch)), ASKER_PATIENCE);
+            batch.await.map_err(|_| LdapError::TimedOut)?;
+            (bytes, sent) = (0, Instant::now());
+            page_ends = Deadline::after(pace.page_limit);
         }
         if last {
             return Ok(());
@@ -107,10 +130,9 @@ async fn send_all<T>(
     }
 }
 
-async fn within<T>(
-    patience: Duration,
+async fn until<T>(
+    deadline: Deadline,
     work: impl Future<Output = Result<T, LdapError>>,
 ) -> Result<T, LdapError> {
-    let deadline = Deadline::after(patience);
     timeout_at(deadline.instant().into(), work).await.unwrap_or(Err(LdapError::TimedOut))
 }

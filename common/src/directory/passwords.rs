@@ -70,25 +70,35 @@ impl Directory {
         if password.is_empty() || dn.is_empty() {
             return Err(LdapError::Protocol("an empty password or DN must not be sent"));
         }
+        let mut place = self.pool.bind_place(deadline).await?;
         loop {
-            let budget = deadline.remaining().unwrap_or_default();
-            let mut place = self.pool.bind_place(deadline).await?;
+            // On a kept connection, while there is another server to try, not all the time.
+            let left = deadline.remaining().ok_or(LdapError::TimedOut)?;
+            let may_retry = place.kept;
+            let others = may_retry && self.pool.has_alternatives();
+            let patience = if others { left / 2 } else { left };
             let bind = bind(&mut place.connection.ldap, dn, password);
-            match timeout_at(deadline.instant().into(), bind).await {
+            match timeout_at(Deadline::after(patience).instant().into(), bind).await {
                 Ok(Ok(said)) => return Ok(Bound { said, dn: dn.into(), place }),
                 // Closed by the server since the last login: not this one's fault.
-                Ok(Err(LdapError::Connect(_))) if place.kept => {}
+                // Once only, and on a new connection: a server that hangs up on wrong
+                // passwords must not be given the same one again and again.
+                Ok(Err(LdapError::Connect(_))) if may_retry => {}
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
-                    self.pool.timed_out(budget);
-                    return Err(LdapError::TimedOut);
+                    self.pool.fell_silent(&place.connection, patience);
+                    if !others {
+                        return Err(LdapError::TimedOut);
+                    }
                 }
             }
+            place = self.pool.replace(place, deadline).await?;
         }
     }
 
     /// Sets a user's password as the identity that may (`reset_dn`). `None` if
-    /// there is none.
+    /// there is none. With a day, that is written into the entry as well
+    /// ([`Bound::note_change`]).
     ///
     /// # Errors
     /// [`LdapError`]
@@ -96,6 +106,7 @@ impl Directory {
         &self,
         dn: &str,
         new: &Secret,
+        day: Option<i64>,
         deadline: Deadline,
     ) -> Result<Option<Said>, LdapError> {
         let Some(resetter) = &self.config.resetter else { return Ok(None) };
@@ -105,7 +116,10 @@ impl Directory {
             return Err(LdapError::Configuration(what));
         }
         let said = bound.modify_password(Some(dn), None, new, deadline).await?;
-        bound.keep();
+        if let Some(day) = day.filter(|_| said.code == 0) {
+            bound.write_day(dn, day, deadline).await;
+        }
+        // Closed when dropped: it could change anybody's password.
         Ok(Some(said))
     }
 }
@@ -151,17 +165,27 @@ impl Bound {
     /// has that day and lets users set it; servers don't do it by themselves,
     /// and an old day would demand another change at the next login.
     pub async fn note_change(&mut self, today: i64, deadline: Deadline) {
-        let day = HashSet::from([today.to_string()]);
+        let dn = self.dn.clone();
+        self.write_day(&dn, today, deadline).await;
+    }
+
+    async fn write_day(&mut self, dn: &str, day: i64, deadline: Deadline) {
+        let day = HashSet::from([day.to_string()]);
         let change = vec![Mod::Replace(SHADOW_LAST_CHANGE.to_owned(), day)];
-        let modify = self.place.connection.ldap.modify(&self.dn, change);
+        let modify = self.place.connection.ldap.modify(dn, change);
         match timeout_at(deadline.instant().into(), modify).await {
             Ok(Ok(result)) if result.rc == 0 => {}
             Ok(Ok(result)) => {
-                tracing::info!(dn = ?self.dn, code = result.rc, text = ?result.text,
+                tracing::info!(?dn, code = result.rc, text = ?result.text,
                     "the password was changed, shadowLastChange could not be");
             }
             _ => self.place.connection.retire(),
         }
+    }
+
+    /// Whether the connection is open, as far as is known here.
+    pub fn is_alive(&self) -> bool {
+        self.place.connection.is_alive()
     }
 
     /// Holds on to the connection without keeping other logins from theirs.

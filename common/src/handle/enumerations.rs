@@ -2,13 +2,16 @@
 //!
 //! An enumeration is a task that reads a map page by page and waits until each
 //! batch is fetched. The asker holds a cursor, not a connection; see
-//! [`Cursor`]. One that is not asked for its next batch for a while ends.
+//! [`Cursor`]. A slow asker may take its time between two batches. Only where
+//! others want the place do those end whose askers haven't been heard of for a
+//! while, and one user never has more than half of the places.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
 use super::Peer;
@@ -19,12 +22,21 @@ use crate::ldap::LdapError;
 use crate::protocol::{Batch, Cursor, Map, Response, Unavailable};
 use crate::random;
 
+/// After so long without a word an enumeration makes room for another of its user.
+const IDLE_BEFORE_OWN: Duration = Duration::from_secs(2);
+/// After so long it makes room for anybody's.
+const IDLE_BEFORE_OTHERS: Duration = Duration::from_secs(30);
+/// From how many users on those who enumerate nothing are forgotten.
+const REMEMBERED: usize = 256;
+
 /// The enumerations under way.
 #[derive(Debug)]
 pub(super) struct Enumerations {
     sessions: Mutex<HashMap<u64, Session>>,
-    /// How many one user may have under way; their oldest makes room.
-    per_user: usize,
+    /// The places of each user.
+    users: Mutex<HashMap<u32, Arc<Semaphore>>>,
+    /// How many there may be.
+    most: usize,
     /// How long a page may take.
     page_limit: Duration,
 }
@@ -39,12 +51,15 @@ struct Session {
 }
 
 impl Enumerations {
-    /// At most `connections` at a time, of which one user gets half.
-    pub(super) fn new(connections: usize, page_limit: Duration) -> Self {
-        Self { sessions: Mutex::default(), per_user: connections.div_ceil(2), page_limit }
+    /// At most `most` at a time.
+    pub(super) fn new(most: usize, page_limit: Duration) -> Self {
+        Self { sessions: Mutex::default(), users: Mutex::default(), most, page_limit }
     }
 
     /// The first or next batch of an enumeration.
+    ///
+    /// # Errors
+    /// [`LdapError`]
     pub(super) async fn next(
         &self,
         directories: &[Arc<Directory>],
@@ -52,82 +67,131 @@ impl Enumerations {
         map: Map,
         cursor: Option<Cursor>,
         deadline: Deadline,
-    ) -> Response {
+    ) -> Result<Response, LdapError> {
         let (id, mut session) = match cursor {
-            None => (random::token(), self.start(directories, peer, map)),
+            None => (random::token()?, self.start(directories, peer, map, deadline).await?),
             Some(cursor) => {
                 let Some(session) = self.take(cursor, peer, map) else {
                     let what = "this part of the enumeration is gone; start it again";
-                    return Response::Unavailable(Unavailable::Daemon(what.into()));
+                    return Ok(Response::Unavailable(Unavailable::Daemon(what.into())));
                 };
                 (cursor.session, session)
             }
         };
-        match timeout_at(deadline.instant().into(), session.batches.recv()).await {
-            Ok(Some(Ok(mut response))) => {
-                session.next_batch += 1;
-                session.used = Instant::now();
-                let next = Some(Cursor { session: id, batch: session.next_batch });
-                self.lock().insert(id, session);
-                set_next(&mut response, next);
-                response
-            }
-            Ok(Some(Err(error))) => error.into(),
-            Ok(None) => end_of(map),
-            Err(_) => Response::Unavailable(Unavailable::TimedOut),
+        let received = timeout_at(deadline.instant().into(), session.batches.recv()).await;
+        // The end of a map is said in so many words; a task that ended without, failed.
+        let mut response = match received {
+            Ok(Some(batch)) => batch?,
+            Ok(None) => return Err(LdapError::Protocol("an enumeration broke off")),
+            Err(_) => return Err(LdapError::TimedOut),
+        };
+        if !is_end(&response) {
+            session.next_batch += 1;
+            session.used = Instant::now();
+            set_next(&mut response, Cursor { session: id, batch: session.next_batch });
+            lock(&self.sessions).insert(id, session);
         }
+        Ok(response)
     }
 
     /// Starts the task that reads.
-    fn start(&self, directories: &[Arc<Directory>], peer: Peer, map: Map) -> Session {
-        self.make_room(peer);
+    async fn start(
+        &self,
+        directories: &[Arc<Directory>],
+        peer: Peer,
+        map: Map,
+        deadline: Deadline,
+    ) -> Result<Session, LdapError> {
+        let places = self.places(peer.uid);
+        if places.available_permits() == 0 {
+            self.end_oldest(IDLE_BEFORE_OWN, |session| session.owner == peer.uid);
+        }
+        if lock(&self.sessions).len() >= self.most {
+            self.end_oldest(IDLE_BEFORE_OTHERS, |_| true);
+        }
+        let place = timeout_at(deadline.instant().into(), places.acquire_owned()).await;
+        let Ok(Ok(place)) = place else { return Err(LdapError::Busy) };
+
         let (to, batches) = channel(1);
-        let (directories, page_limit) = (directories.to_vec(), self.page_limit);
-        tokio::spawn(async move {
-            for directory in directories {
-                if let Err(error) = directory.enumerate(map, page_limit, &to).await {
-                    let _ = to.send(Err(error)).await;
-                    return;
-                }
-            }
-        });
-        Session { batches, map, owner: peer.uid, next_batch: 0, used: Instant::now() }
+        tokio::spawn(read(directories.to_vec(), map, self.page_limit, to, place));
+        Ok(Session { batches, map, owner: peer.uid, next_batch: 0, used: Instant::now() })
     }
 
-    /// Ends what nobody asks for any more, and the oldest of somebody who has many.
-    fn make_room(&self, peer: Peer) {
-        let mut sessions = self.lock();
-        sessions.retain(|_, session| session.used.elapsed() < ASKER_PATIENCE);
-        let own = sessions.iter().filter(|(_, session)| session.owner == peer.uid);
-        if own.clone().count() >= self.per_user
-            && let Some(oldest) = own.min_by_key(|(_, session)| session.used).map(|(id, _)| *id)
-        {
-            sessions.remove(&oldest);
+    fn places(&self, uid: u32) -> Arc<Semaphore> {
+        let mut users = lock(&self.users);
+        if users.len() >= REMEMBERED {
+            users.retain(|_, places| Arc::strong_count(places) > 1);
+        }
+        let half = self.most.div_ceil(2);
+        Arc::clone(users.entry(uid).or_insert_with(|| Arc::new(Semaphore::new(half))))
+    }
+
+    /// Ends the one of these whose asker has been silent the longest, and at least so long.
+    fn end_oldest(&self, idle: Duration, among: impl Fn(&Session) -> bool) {
+        let mut sessions = lock(&self.sessions);
+        let oldest = sessions
+            .iter()
+            .filter(|(_, session)| session.used.elapsed() >= idle && among(session))
+            .min_by_key(|(_, session)| session.used)
+            .map(|(id, _)| *id);
+        if let Some(id) = oldest {
+            sessions.remove(&id);
         }
     }
 
     /// The session of a cursor, which must be its owner's and at this batch.
     fn take(&self, cursor: Cursor, peer: Peer, map: Map) -> Option<Session> {
-        let mut sessions = self.lock();
+        let mut sessions = lock(&self.sessions);
+        sessions.retain(|_, session| session.used.elapsed() < ASKER_PATIENCE);
         let session = sessions.get(&cursor.session)?;
-        let fits = session.owner == peer.uid
-            && session.map == map
-            && session.next_batch == cursor.batch
-            && session.used.elapsed() < ASKER_PATIENCE;
+        let fits =
+            session.owner == peer.uid && session.map == map && session.next_batch == cursor.batch;
         if fits { sessions.remove(&cursor.session) } else { None }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Session>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn set_next(response: &mut Response, next: Option<Cursor>) {
+/// Reads a map of all directories until its end, or until nobody listens.
+async fn read(
+    directories: Vec<Arc<Directory>>,
+    map: Map,
+    page_limit: Duration,
+    to: Sender<Result<Response, LdapError>>,
+    _place: OwnedSemaphorePermit,
+) {
+    let work = async {
+        for directory in directories {
+            directory.enumerate(map, page_limit, &to).await?;
+        }
+        Ok(end_of(map))
+    };
+    let last = tokio::select! {
+        last = work => last,
+        () = to.closed() => return,
+    };
+    let _ = to.send_timeout(last, ASKER_PATIENCE).await;
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn set_next(response: &mut Response, next: Cursor) {
     match response {
-        Response::Users(batch) => batch.next = next,
-        Response::Groups(batch) => batch.next = next,
-        Response::Shadows(batch) => batch.next = next,
+        Response::Users(batch) => batch.next = Some(next),
+        Response::Groups(batch) => batch.next = Some(next),
+        Response::Shadows(batch) => batch.next = Some(next),
         _ => {}
+    }
+}
+
+/// The end is a batch of nothing that nothing follows. On its way here, each other
+/// batch has a placeholder where its cursor will be.
+fn is_end(response: &Response) -> bool {
+    match response {
+        Response::Users(batch) => batch.next.is_none(),
+        Response::Groups(batch) => batch.next.is_none(),
+        Response::Shadows(batch) => batch.next.is_none(),
+        _ => true,
     }
 }
 

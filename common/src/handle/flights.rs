@@ -53,8 +53,11 @@ impl Flights {
     ) -> Result<Response, LdapError> {
         let Some(key) = Key::of(request) else { return work.await };
         let flight = Arc::clone(self.lock().entry(key.clone()).or_default());
-        let _landing = Landing { flights: self, key, flight: &flight };
-        flight.get_or_try_init(|| work).await.cloned()
+        let landing = Landing { flights: self, key, flight: Some(Arc::clone(&flight)) };
+        let answer = flight.get_or_try_init(|| work).await.cloned();
+        drop(flight);
+        drop(landing);
+        answer
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Flight>> {
@@ -66,15 +69,21 @@ impl Flights {
 struct Landing<'a> {
     flights: &'a Flights,
     key: Key,
-    flight: &'a Flight,
+    flight: Option<Flight>,
 }
 
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
         let mut flights = self.flights.lock();
-        let listed = flights.get(&self.key).is_some_and(|listed| Arc::ptr_eq(listed, self.flight));
-        // Two are the list's and this one.
-        if listed && (self.flight.initialized() || Arc::strong_count(self.flight) <= 2) {
+        let Some(mine) = self.flight.take() else { return };
+        let Some(listed) = flights.get(&self.key) else { return };
+        if !Arc::ptr_eq(listed, &mine) {
+            return;
+        }
+        let landed = mine.initialized();
+        // Given back under the lock, so that of two who leave together one is the last.
+        drop(mine);
+        if landed || Arc::strong_count(listed) == 1 {
             flights.remove(&self.key);
         }
     }

@@ -5,8 +5,8 @@
 //! no IPv6 address with StartTLS and writes in a way that raises SIGPIPE.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, StdStream};
@@ -14,7 +14,7 @@ use once_cell::sync::OnceCell;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -47,6 +47,8 @@ pub struct Connection {
     pub ldap: Ldap,
     /// Whether passwords may go over it.
     pub private: bool,
+    /// Which of the directory's servers it leads to.
+    pub server: usize,
     alive: Arc<AtomicBool>,
 }
 
@@ -59,6 +61,29 @@ impl Connection {
     /// Takes it out of use: whoever has a request on it may finish, nobody starts another.
     pub fn retire(&self) {
         self.alive.store(false, Ordering::Relaxed);
+    }
+
+    /// A way to retire it from afar, which doesn't keep it open.
+    pub fn remote(&self) -> Remote {
+        Remote(Arc::downgrade(&self.alive))
+    }
+}
+
+/// Retires a connection from afar.
+#[derive(Debug)]
+pub struct Remote(Weak<AtomicBool>);
+
+impl Remote {
+    /// Whether the connection is in use.
+    pub fn is_alive(&self) -> bool {
+        self.0.upgrade().is_some_and(|alive| alive.load(Ordering::Relaxed))
+    }
+
+    /// See [`Connection::retire`].
+    pub fn retire(&self) {
+        if let Some(alive) = self.0.upgrade() {
+            alive.store(false, Ordering::Relaxed);
+        }
     }
 }
 
@@ -104,13 +129,17 @@ impl Connector {
         server: &Server,
         deadline: Deadline,
     ) -> Result<Connection, LdapError> {
-        timeout_at(deadline.instant().into(), self.connect_unbounded(server))
+        timeout_at(deadline.instant().into(), self.connect_unbounded(server, deadline))
             .await
             .unwrap_or(Err(LdapError::TimedOut))
             .map_err(|error| name_server(server, error))
     }
 
-    async fn connect_unbounded(&self, server: &Server) -> Result<Connection, LdapError> {
+    async fn connect_unbounded(
+        &self,
+        server: &Server,
+        deadline: Deadline,
+    ) -> Result<Connection, LdapError> {
         let private = self.may_send_passwords(server);
         match server {
             Server::Unix(path) => {
@@ -118,7 +147,7 @@ impl Connector {
                 self.start(stream, private)
             }
             Server::Tcp { host, port, implicit_tls } => {
-                let mut stream = connect_tcp(host, *port).await?;
+                let mut stream = connect_tcp(host, *port, deadline).await?;
                 if !self.uses_tls(server) {
                     return self.start(stream, private);
                 }
@@ -167,7 +196,7 @@ impl Connector {
             let _ = driver.drive().await;
             driver_alive.store(false, Ordering::Relaxed);
         });
-        Ok(Connection { ldap, private, alive })
+        Ok(Connection { ldap, private, server: 0, alive })
     }
 }
 
@@ -185,20 +214,25 @@ fn futures_now<F: Future>(future: F) -> Option<F::Output> {
     }
 }
 
-/// Tries the addresses of a host in turn. The caller's deadline bounds all of it.
-async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, LdapError> {
+/// Tries the addresses of a host in turn; each gets its share of the time left,
+/// so that one whose packets vanish leaves some to the others.
+async fn connect_tcp(host: &str, port: u16, deadline: Deadline) -> Result<TcpStream, LdapError> {
     let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
         Ok(address) => vec![(address, port).into()],
         Err(_) => tokio::net::lookup_host((host, port)).await.map_err(unreachable)?.collect(),
     };
     let mut last = LdapError::Connect("the name has no address".into());
+    let mut addresses_left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
+        let share = deadline.remaining().unwrap_or_default() / addresses_left;
+        addresses_left -= 1;
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
                 tune(&stream);
                 return Ok(stream);
             }
-            Err(e) => last = unreachable(e),
+            Ok(Err(e)) => last = unreachable(e),
+            Err(_) => last = LdapError::TimedOut,
         }
     }
     Err(last)

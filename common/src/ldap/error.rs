@@ -49,6 +49,13 @@ impl fmt::Display for LdapError {
     }
 }
 
+impl LdapError {
+    /// Whether the server says that the base of a search isn't there.
+    pub fn is_no_such_object(&self) -> bool {
+        matches!(self, Self::Result(NO_SUCH_OBJECT, _))
+    }
+}
+
 impl std::error::Error for LdapError {}
 
 impl From<LdapError> for Unavailable {
@@ -73,6 +80,10 @@ impl From<ldap3::LdapError> for LdapError {
     }
 }
 
+/// There is more than was asked for, or than the server gives.
+pub(super) const SIZE_LIMIT_EXCEEDED: u32 = 4;
+/// Something else went wrong.
+pub(super) const OTHER: u32 = 80;
 /// The base or entry of an operation does not exist.
 pub(super) const NO_SUCH_OBJECT: u32 = 32;
 /// A bind needs more protection than it had.

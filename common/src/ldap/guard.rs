@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until, timeout};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::message::{self, Operation};
 
@@ -66,7 +67,7 @@ async fn outward(
     mut to_server: impl AsyncWrite + Unpin,
     state: &Mutex<State>,
 ) -> Result<(), String> {
-    let mut bytes = Gathered::default();
+    let mut bytes = Gathered::new();
     while bytes.read(&mut from_ldap3).await.map_err(|e| e.to_string())? > 0 {
         let whole = bytes.whole(|message| {
             let mut state = lock(state);
@@ -76,7 +77,7 @@ async fn outward(
                 Some((_, Err(abandoned))) => drop(state.open.remove(&abandoned)),
                 None => {}
             }
-            Ok(())
+            Ok(true)
         })?;
         to_server.write_all(bytes.first(whole)).await.map_err(|e| e.to_string())?;
         to_server.flush().await.map_err(|e| e.to_string())?;
@@ -93,7 +94,7 @@ async fn inward(
     mut to_ldap3: impl AsyncWrite + Unpin,
     state: &Mutex<State>,
 ) -> Result<(), String> {
-    let mut bytes = Gathered::default();
+    let mut bytes = Gathered::new();
     while bytes.read(&mut from_server).await.map_err(|e| e.to_string())? > 0 {
         let whole = bytes.whole(|message| {
             let mut state = lock(state);
@@ -121,49 +122,54 @@ async fn silence(idle: Duration, state: &Mutex<State>) {
     }
 }
 
-/// Whether a message from the server may pass.
-fn admit(message: &[u8], open: &mut HashMap<i32, Operation>) -> Result<(), &'static str> {
+/// Whether a message from the server may pass (or is left out, if it answers a
+/// request that was abandoned meanwhile).
+fn admit(message: &[u8], open: &mut HashMap<i32, Operation>) -> Result<bool, &'static str> {
     let response = message::check_response(message)?;
     if response.id == 0 {
         // RFC 4511 section 4.4.1
         return Err("the server says that it closes the connection");
     }
-    match open.get(&response.id) {
-        Some(operation) if response.kind.answers(*operation) => {
-            if response.kind.is_last() {
-                open.remove(&response.id);
-            }
-            Ok(())
-        }
-        Some(_) => Err("a response doesn't fit its request"),
-        // To a request that was given up; ldap3 drops it.
-        None if response.kind.is_last() || response.kind.answers(Operation::Search) => Ok(()),
-        None => Err("a response to no request"),
+    let Some(operation) = open.get(&response.id) else { return Ok(false) };
+    if !response.kind.answers(*operation) {
+        return Err("a response doesn't fit its request");
     }
+    if response.kind.is_last() {
+        open.remove(&response.id);
+    }
+    Ok(true)
 }
 
-/// Bytes that have come, of which the first may be whole messages.
-#[derive(Default)]
+/// Bytes that have come, of which the first may be whole messages. Zeroed at the
+/// end: passwords go out through one. A request with a password fits into the
+/// first [`CHUNK`], so growing leaves no copy of it behind.
 struct Gathered {
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
     /// How long the message is that the bytes end in the middle of, once known.
     wanted: usize,
 }
 
 impl Gathered {
+    fn new() -> Self {
+        Self { bytes: Zeroizing::new(Vec::with_capacity(CHUNK)), wanted: 0 }
+    }
+
     /// Reads some more; 0 at the end. Cancel safe.
     async fn read(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
         // At most doubles: a long message gets long reads, once it has really begun to come.
         let room =
             self.wanted.saturating_sub(self.bytes.len()).clamp(CHUNK, CHUNK.max(self.bytes.len()));
-        self.bytes.reserve(room);
-        from.read_buf(&mut self.bytes).await
+        if self.bytes.capacity() - self.bytes.len() < room.min(CHUNK / 4) || room > CHUNK {
+            self.bytes.reserve(room);
+        }
+        from.read_buf(&mut *self.bytes).await
     }
 
-    /// Shows each whole message to `check`; how many bytes they take together.
+    /// Shows each whole message to `check`, which may leave one out; how many
+    /// bytes the others take together.
     fn whole(
         &mut self,
-        mut check: impl FnMut(&[u8]) -> Result<(), &'static str>,
+        mut check: impl FnMut(&[u8]) -> Result<bool, &'static str>,
     ) -> Result<usize, String> {
         let mut end = 0;
         self.wanted = 0;
@@ -172,8 +178,11 @@ impl Gathered {
                 self.wanted = length;
                 break;
             };
-            check(message)?;
-            end += length;
+            if check(message)? {
+                end += length;
+            } else {
+                self.bytes.drain(end..end + length);
+            }
         }
         Ok(end)
     }
@@ -184,10 +193,10 @@ impl Gathered {
 
     /// Forgets what was passed on. The memory of passwords that went out is zeroed.
     fn drop_first(&mut self, whole: usize) {
-        self.bytes[..whole].fill(0);
+        self.bytes[..whole].zeroize();
         self.bytes.drain(..whole);
         if self.bytes.is_empty() && self.bytes.capacity() > 4 * CHUNK {
-            self.bytes = Vec::new();
+            *self = Self::new();
         }
     }
 }

@@ -37,7 +37,8 @@ impl Kind {
         match operation {
             Operation::Bind => self == Self::BindResponse,
             Operation::Modify => self == Self::ModifyResponse,
-            Operation::Extended => matches!(self, Self::ExtendedResponse | Self::Intermediate),
+            // ldap3 takes an intermediate response to it for the last one, and panics.
+            Operation::Extended => self == Self::ExtendedResponse,
             Operation::Search => matches!(
                 self,
                 Self::SearchEntry | Self::SearchReference | Self::SearchDone | Self::Intermediate
@@ -357,6 +358,11 @@ mod tests {
     fn a_request_is_no_response() {
         let unbind = message(3, &[0x42, 0]);
         assert!(check_response(&unbind).is_err());
+    }
+
+    #[test]
+    fn an_intermediate_response_never_answers_a_password_change() {
+        assert!(!Kind::Intermediate.answers(Operation::Extended));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! A directory has a list of servers and keeps connections to them:
 //!
-//! - *shared* ones for lookups, bound as the reader. LDAP interleaves requests on
-//!   one connection, so a few serve everybody.
+//! - *shared* ones, bound as the reader. LDAP interleaves requests on one
+//!   connection, so a few serve everybody. Logins have a set of their own, so
+//!   that no burst of lookups stands before them.
 //! - one for each enumeration under way, closed at its end: OpenLDAP knows one
 //!   paged search a connection, and lookups must not wait behind it.
 //! - *bind* ones, on which users' passwords are checked, one at a time on each.
@@ -18,14 +19,14 @@
 //! the outage; so does that of a request whose turn came first.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
 use super::LdapError;
-use super::connect::{Connection, Connector};
+use super::connect::{Connection, Connector, Remote};
 use crate::config::{DirectoryConfig, Identity, Server, Timeouts};
 use crate::deadline::Deadline;
 
@@ -34,6 +35,8 @@ use health::Health;
 
 /// From this many requests under way on each shared connection on, another is opened.
 const CROWDED: usize = 32;
+/// How long an outage lasts before the servers are tried again.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// A server that had less time than this to answer is not said to have failed:
 /// an asker with a short deadline must not start an outage for everybody.
 const FAIR_TRIAL: Duration = Duration::from_secs(1);
@@ -45,6 +48,7 @@ const MAX_OPERATIONS: usize = 1 << 20;
 pub struct Pool {
     inner: Arc<Inner>,
     lookups: Shared,
+    logins: Shared,
     enumerations: Arc<Semaphore>,
     binds: Arc<Semaphore>,
     idle_binds: Arc<Mutex<Vec<Connection>>>,
@@ -58,12 +62,17 @@ struct Inner {
     health: Mutex<Health>,
     connect_limit: Duration,
     max: usize,
+    /// All connections, to retire them when an outage begins.
+    made: Mutex<Vec<Remote>>,
 }
 
 /// A set of connections that are bound as the reader.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     connections: Mutex<Vec<Arc<Lane>>>,
+    /// For the requests that may be under way: servers close a connection with
+    /// too many (`conn_max_pending`, slapd.conf(5)).
+    places: Arc<Semaphore>,
     /// Held while connecting, so that a hundred requests at a start make one connection.
     connecting: tokio::sync::Mutex<()>,
 }
@@ -81,6 +90,7 @@ pub struct Place {
     /// The connection.
     pub connection: Connection,
     lane: Arc<Lane>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Place {
@@ -97,6 +107,7 @@ pub struct BindPlace {
     /// Whether it was kept from an earlier login, and so may have been closed meanwhile.
     pub kept: bool,
     home: Arc<Mutex<Vec<Connection>>>,
+    most_kept: usize,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -104,8 +115,9 @@ impl BindPlace {
     /// Keeps the connection for the next login. Without this call it is closed
     /// when dropped: what became of a request that was given up isn't known.
     pub fn keep(self) {
-        if self.connection.is_alive() {
-            lock(&self.home).push(self.connection);
+        let mut home = lock(&self.home);
+        if self.connection.is_alive() && home.len() < self.most_kept {
+            home.push(self.connection);
         }
     }
 
@@ -121,6 +133,15 @@ pub struct OwnPlace {
     /// The connection.
     pub connection: Connection,
     _permit: OwnedSemaphorePermit,
+}
+
+/// What a shared connection is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Somebody looks something up.
+    Lookup,
+    /// Somebody logs in, and never waits for lookups.
+    Login,
 }
 
 /// No server could be had.
@@ -151,10 +172,12 @@ impl Pool {
             health: Mutex::new(Health::new(config.servers.len())),
             connect_limit: timeouts.connect,
             max,
+            made: Mutex::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
-            lookups: Shared::default(),
+            lookups: Shared::new(max),
+            logins: Shared::new(max),
             enumerations: Arc::new(Semaphore::new(max)),
             binds: Arc::new(Semaphore::new(max)),
             idle_binds: Arc::default(),
@@ -172,11 +195,22 @@ impl Pool {
     }
 
     /// Takes note that a server, connected before, said nothing to a request
-    /// that gave it this long. Until a probe, started at once, has seen it
-    /// answer, requests fail instead of waiting as long as this one.
-    pub fn timed_out(&self, waited: Duration) {
-        if waited >= FAIR_TRIAL {
-            self.inner.begin_outage(&LdapError::TimedOut, true);
+    /// that gave it this long. The connection isn't used any more, the server is tried
+    /// last for a while, and a probe, started at once, finds out whether there is
+    /// an outage. One slow search on a healthy server costs no more than that.
+    pub fn fell_silent(&self, connection: &Connection, waited: Duration) {
+        if waited < FAIR_TRIAL {
+            return;
+        }
+        connection.retire();
+        lock(&self.idle_binds).retain(|idle| idle.server != connection.server);
+        let begin = {
+            let mut health = lock(&self.inner.health);
+            health.failed(connection.server);
+            health.begin_probe()
+        };
+        if begin {
+            tokio::spawn(Inner::probe(Arc::downgrade(&self.inner), Duration::ZERO));
         }
     }
 
@@ -184,26 +218,30 @@ impl Pool {
     ///
     /// # Errors
     /// [`LdapError`]; [`LdapError::Down`] at once during an outage.
-    pub async fn place(&self, deadline: Deadline) -> Result<Place, LdapError> {
-        let shared = &self.lookups;
-        if let Some(place) = shared.free_place(CROWDED) {
-            return Ok(place);
+    pub async fn place(&self, purpose: Purpose, deadline: Deadline) -> Result<Place, LdapError> {
+        let shared = match purpose {
+            Purpose::Lookup => &self.lookups,
+            Purpose::Login => &self.logins,
+        };
+        let permit = acquire(&shared.places, deadline).await?;
+        if let Some(lane) = shared.free_lane(CROWDED) {
+            return Ok(lane.place(permit));
         }
         let Ok(_connecting) = timeout_at(deadline.instant().into(), shared.connecting.lock()).await
         else {
             return Err(LdapError::TimedOut);
         };
         // Somebody may have connected while this request waited.
-        if let Some(place) = shared.free_place(CROWDED) {
-            return Ok(place);
+        if let Some(lane) = shared.free_lane(CROWDED) {
+            return Ok(lane.place(permit));
         }
         if shared.count() >= self.inner.max
-            && let Some(place) = shared.free_place(usize::MAX)
+            && let Some(lane) = shared.free_lane(usize::MAX)
         {
-            return Ok(place);
+            return Ok(lane.place(permit));
         }
-        let connection = self.inner.connect_any(true, deadline).await?;
-        Ok(shared.add(connection))
+        let connection = Box::pin(self.inner.connect_any(true, deadline)).await?;
+        Ok(shared.add(connection).place(permit))
     }
 
     /// A connection for one enumeration.
@@ -212,7 +250,7 @@ impl Pool {
     /// [`LdapError`]; [`LdapError::Busy`] if all are taken until the deadline.
     pub async fn own_place(&self, deadline: Deadline) -> Result<OwnPlace, LdapError> {
         let permit = acquire(&self.enumerations, deadline).await?;
-        let connection = self.inner.connect_any(true, deadline).await?;
+        let connection = Box::pin(self.inner.connect_any(true, deadline)).await?;
         Ok(OwnPlace { connection, _permit: permit })
     }
 
@@ -222,51 +260,87 @@ impl Pool {
     /// [`LdapError`]; [`LdapError::Busy`] if all are taken until the deadline.
     pub async fn bind_place(&self, deadline: Deadline) -> Result<BindPlace, LdapError> {
         let permit = acquire(&self.binds, deadline).await?;
+        self.bind_place_with(permit, true, deadline).await
+    }
+
+    /// A new connection for a user's bind, where a kept one turned out to be closed.
+    ///
+    /// # Errors
+    /// [`LdapError`]
+    pub async fn replace(
+        &self,
+        place: BindPlace,
+        deadline: Deadline,
+    ) -> Result<BindPlace, LdapError> {
+        let permit = match place.permit {
+            Some(permit) => permit,
+            None => acquire(&self.binds, deadline).await?,
+        };
+        self.bind_place_with(permit, false, deadline).await
+    }
+
+    async fn bind_place_with(
+        &self,
+        permit: OwnedSemaphorePermit,
+        may_be_kept: bool,
+        deadline: Deadline,
+    ) -> Result<BindPlace, LdapError> {
         let kept = {
             let mut idle = lock(&self.idle_binds);
             idle.retain(Connection::is_alive);
-            idle.pop()
+            if may_be_kept { idle.pop() } else { None }
         };
         let (connection, kept) = match kept {
             Some(connection) => (connection, true),
-            None => (self.inner.connect_any(false, deadline).await?, false),
+            None => (Box::pin(self.inner.connect_any(false, deadline)).await?, false),
         };
-        Ok(BindPlace { connection, kept, home: Arc::clone(&self.idle_binds), permit: Some(permit) })
+        Ok(BindPlace {
+            connection,
+            kept,
+            home: Arc::clone(&self.idle_binds),
+            most_kept: self.inner.max,
+            permit: Some(permit),
+        })
     }
 }
 
 impl Shared {
-    /// A place on the live connection with the fewest requests, if they are fewer than `limit`.
-    fn free_place(&self, limit: usize) -> Option<Place> {
+    fn new(max: usize) -> Self {
+        Self {
+            connections: Mutex::default(),
+            places: Arc::new(Semaphore::new(max.saturating_mul(CROWDED))),
+            connecting: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The live connection with the fewest requests, if they are fewer than `limit`.
+    fn free_lane(&self, limit: usize) -> Option<Arc<Lane>> {
         let mut connections = lock(&self.connections);
         connections.retain(|lane| lane.connection.is_alive());
-        let lane = connections.iter().min_by_key(|lane| lane.under_way.load(Ordering::Relaxed))?;
-        if lane.under_way.load(Ordering::Relaxed) >= limit {
-            return None;
-        }
-        Some(lane.place())
+        let under_way = |lane: &&Arc<Lane>| lane.under_way.load(Ordering::Relaxed);
+        connections.iter().min_by_key(under_way).filter(|lane| under_way(lane) < limit).cloned()
     }
 
     fn count(&self) -> usize {
         lock(&self.connections).len()
     }
 
-    fn add(&self, connection: Connection) -> Place {
+    fn add(&self, connection: Connection) -> Arc<Lane> {
         let lane =
             Lane { connection, under_way: AtomicUsize::new(0), started: AtomicUsize::new(0) };
         let lane = Arc::new(lane);
         lock(&self.connections).push(Arc::clone(&lane));
-        lane.place()
+        lane
     }
 }
 
 impl Lane {
-    fn place(self: &Arc<Self>) -> Place {
+    fn place(self: Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         if self.started.fetch_add(1, Ordering::Relaxed) >= MAX_OPERATIONS {
             self.connection.retire();
         }
-        Place { connection: self.connection.clone(), lane: Arc::clone(self) }
+        Place { connection: self.connection.clone(), lane: self, _permit: permit }
     }
 }
 
@@ -284,17 +358,30 @@ impl Inner {
         if let Err(failure) = &result
             && failure.fair
         {
-            self.begin_outage(&failure.error, false);
+            self.begin_outage(&failure.error);
         }
         result.map_err(|failure| failure.error)
     }
 
     /// From now on requests fail at once, until the probe finds a server.
-    fn begin_outage(self: &Arc<Self>, error: &LdapError, probe_at_once: bool) {
-        if lock(&self.health).all_failed(error, probe_at_once) {
-            tracing::warn!(%error, "no server of the directory answers");
-            tokio::spawn(Self::probe(Arc::downgrade(self)));
+    fn begin_outage(self: &Arc<Self>, error: &LdapError) {
+        let (begins, probe) = {
+            let mut health = lock(&self.health);
+            let begins = health.all_failed(error);
+            (begins, health.outage().is_some() && health.begin_probe())
+        };
+        if begins {
+            self.outage_began(error);
         }
+        if probe {
+            tokio::spawn(Self::probe(Arc::downgrade(self), FIRST_PAUSE));
+        }
+    }
+
+    /// What was connected before is silent or closed: nobody should wait for it.
+    fn outage_began(&self, error: &LdapError) {
+        tracing::warn!(%error, "no server of the directory answers");
+        lock(&self.made).drain(..).for_each(|connection| connection.retire());
     }
 
     async fn try_servers(
@@ -313,7 +400,7 @@ impl Inner {
             let servers_left = u32::try_from(order.len() - position).unwrap_or(1);
             let share = (left / servers_left).min(self.connect_limit);
             let server = &self.servers[index];
-            match self.connect_one(server, as_reader, Deadline::after(share)).await {
+            match self.connect_one(index, as_reader, Deadline::after(share)).await {
                 Ok(connection) => {
                     if lock(&self.health).answered(index) {
                         tracing::info!(%server, "the directory answers again");
@@ -322,7 +409,9 @@ impl Inner {
                 }
                 Err(error) => {
                     tracing::debug!(%server, %error, "a server failed");
-                    if error == LdapError::TimedOut && share < FAIR_TRIAL.min(self.connect_limit) {
+                    if error == LdapError::TimedOut
+                        && share < FAIR_TRIAL.min(self.connect_limit) / 2
+                    {
                         last.fair = false;
                         continue;
                     }
@@ -339,11 +428,18 @@ impl Inner {
 
     async fn connect_one(
         &self,
-        server: &Server,
+        index: usize,
         as_reader: bool,
         deadline: Deadline,
     ) -> Result<Connection, LdapError> {
+        let server = &self.servers[index];
         let mut connection = self.connector.connect(server, deadline).await?;
+        connection.server = index;
+        {
+            let mut made = lock(&self.made);
+            made.retain(Remote::is_alive);
+            made.push(connection.remote());
+        }
         if as_reader {
             timeout_at(deadline.instant().into(), self.bind_reader(&mut connection, server))
                 .await
@@ -373,28 +469,37 @@ impl Inner {
                 }
             }
             (None, Server::Unix(_)) => {
-                let _anonymous_if_refused = connection.ldap.sasl_external_bind().await?;
-                Ok(())
+                let result = connection.ldap.sasl_external_bind().await?;
+                match result.rc {
+                    // authMethodNotSupported, inappropriateAuthentication,
+                    // invalidCredentials: not for this process, so it stays anonymous.
+                    0 | 7 | 48 | 49 => Ok(()),
+                    code => Err(LdapError::Result(code, result.text)),
+                }
             }
             (None, Server::Tcp { .. }) => Ok(()),
         }
     }
 
-    /// Tries the servers until one answers. Ends with the pool.
-    async fn probe(this: std::sync::Weak<Self>) {
+    /// Tries the servers until one answers, at first after this pause. Ends with
+    /// the pool. There is one at a time.
+    async fn probe(this: Weak<Self>, mut pause: Duration) {
         loop {
-            let Some(wait) = this.upgrade().and_then(|inner| lock(&inner.health).next_probe())
-            else {
-                return;
-            };
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(pause).await;
             let Some(inner) = this.upgrade() else { return };
-            let deadline = Deadline::after(inner.connect_limit * 2);
-            match inner.try_servers(true, deadline).await {
-                Ok(_) => return,
-                Err(failure) => {
-                    lock(&inner.health).all_failed(&failure.error, false);
-                }
+            // Time for every server to have its full share.
+            let servers = u32::try_from(inner.servers.len()).unwrap_or(u32::MAX);
+            let deadline = Deadline::after(inner.connect_limit.saturating_mul(servers));
+            let result = inner.try_servers(true, deadline).await;
+            let mut health = lock(&inner.health);
+            if let Err(failure) = result
+                && health.all_failed(&failure.error)
+            {
+                inner.outage_began(&failure.error);
+            }
+            match health.next_probe() {
+                Some(next) => pause = next,
+                None => return,
             }
         }
     }

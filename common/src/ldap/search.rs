@@ -73,21 +73,23 @@ fn find<'a, V>(map: &'a HashMap<String, V>, attribute: &str) -> Option<&'a V> {
         .or_else(|| map.iter().find(|(k, _)| k.eq_ignore_ascii_case(attribute)).map(|(_, v)| v))
 }
 
-/// Runs a search on a connection. An entry of the base that doesn't exist is no
-/// entries. A connection on which it timed out is retired.
+/// Runs a search on a connection. One that is given up, by its deadline or by
+/// dropping this future, is abandoned on the server as well.
 ///
 /// # Errors
-/// [`LdapError`]; result codes other than success.
+/// [`LdapError`]; result codes other than success. That a base doesn't exist is
+/// an error too ([`LdapError::is_no_such_object`]): it is the caller's to know
+/// whether that is an answer.
 pub async fn run(
     connection: &mut Connection,
     search: Search<'_>,
     deadline: Deadline,
 ) -> Result<Vec<Entry>, LdapError> {
+    if deadline.is_over() {
+        return Err(LdapError::TimedOut);
+    }
     let result = timeout_at(deadline.instant().into(), run_unbounded(connection, search, deadline));
-    result.await.unwrap_or_else(|_| {
-        connection.retire();
-        Err(LdapError::TimedOut)
-    })
+    result.await.unwrap_or(Err(LdapError::TimedOut))
 }
 
 async fn run_unbounded(
@@ -95,7 +97,8 @@ async fn run_unbounded(
     search: Search<'_>,
     deadline: Deadline,
 ) -> Result<Vec<Entry>, LdapError> {
-    let mut stream = connection
+    let limit = usize::try_from(search.limit).unwrap_or(usize::MAX);
+    let stream = connection
         .ldap
         .with_search_options(options(deadline).sizelimit(search.limit))
         .streaming_search(
@@ -105,29 +108,69 @@ async fn run_unbounded(
             search.attributes,
         )
         .await?;
+    let mut stream = Running(Some(stream));
     let mut entries = Vec::new();
     while let Some(entry) = stream.next().await? {
         if entry.is_ref() || entry.is_intermediate() {
             continue; // A continuation reference: other servers' entries aren't followed.
         }
-        if entries.len() >= usize::try_from(search.limit).unwrap_or(usize::MAX) {
-            // The server ignores the limit.
-            connection.retire();
-            return Ok(entries);
+        if entries.len() >= limit {
+            return Ok(entries); // The server ignores the limit.
         }
         entries.push(Entry::new(entry));
     }
     match stream.finish().await {
-        // sizeLimitExceeded: by our own limit.
-        result if matches!(result.rc, 0 | 4) => Ok(entries),
-        result if result.rc == error::NO_SUCH_OBJECT => Ok(Vec::new()),
+        result if result.rc == 0 => Ok(entries),
+        // By our own limit. By the server's, entries that count may be missing.
+        result if result.rc == error::SIZE_LIMIT_EXCEEDED && entries.len() >= limit => Ok(entries),
         result => Err(LdapError::Result(result.rc, result.text)),
+    }
+}
+
+type Stream<'a> = SearchStream<'a, &'a str, &'a [&'a str]>;
+
+/// A search that the server works on; abandoned (RFC 4511 section 4.11) if it is
+/// dropped before its end, so that who hangs up leaves no work behind.
+struct Running<'a>(Option<Stream<'a>>);
+
+impl Running<'_> {
+    async fn next(&mut self) -> Result<Option<ResultEntry>, LdapError> {
+        match &mut self.0 {
+            Some(stream) => Ok(stream.next().await?),
+            None => Ok(None),
+        }
+    }
+
+    async fn finish(&mut self) -> ldap3::LdapResult {
+        match self.0.take() {
+            Some(mut stream) => stream.finish().await,
+            None => ldap3::LdapResult {
+                rc: error::OTHER,
+                matched: String::new(),
+                text: String::new(),
+                refs: Vec::new(),
+                ctrls: Vec::new(),
+            },
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let Some(mut stream) = self.0.take() else { return };
+        let ldap = stream.ldap_handle();
+        let (id, mut ldap) = (ldap.last_id(), ldap.clone());
+        if id != 0
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { ldap.abandon(id).await });
+        }
     }
 }
 
 /// A search through a whole map, page by page (RFC 2696).
 pub struct Pages<'a> {
-    stream: SearchStream<'a, &'a str, &'a [&'a str]>,
+    stream: Stream<'a>,
 }
 
 impl<'a> Pages<'a> {
@@ -167,7 +210,7 @@ impl<'a> Pages<'a> {
         }
         let result = self.stream.finish().await;
         match result.rc {
-            0 | error::NO_SUCH_OBJECT => Ok(None),
+            0 => Ok(None),
             code => Err(LdapError::Result(code, result.text)),
         }
     }

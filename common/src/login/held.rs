@@ -2,16 +2,15 @@
 //!
 //! A last grace login can't be repeated, so the change has to happen on the
 //! connection that is bound already. The module gets a ticket for it. A ticket
-//! works once, for the same user and the same asker, for two minutes.
+//! works for one change, for the same user and the same asker, for two minutes.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::account::Name;
 use crate::directory::passwords::Bound;
 use crate::protocol::Ticket;
-use crate::random;
 use crate::secret::Secret;
 
 /// How long a user has to think of a new password.
@@ -21,7 +20,7 @@ const MOST: usize = 16;
 
 /// The connections kept.
 #[derive(Debug, Default)]
-pub(super) struct Held(Mutex<HashMap<Ticket, Entry>>);
+pub(super) struct Held(Arc<Mutex<HashMap<Ticket, Entry>>>);
 
 #[derive(Debug)]
 struct Entry {
@@ -29,33 +28,51 @@ struct Entry {
     name: Name,
     password: Secret,
     asker: u32,
-    until: Instant,
+    since: Instant,
 }
 
 impl Held {
-    /// Keeps a connection. When too many are kept the oldest is closed.
-    pub(super) fn hold(&self, bound: Bound, name: Name, password: Secret, asker: u32) -> Ticket {
-        let ticket = Ticket(random::token());
-        let until = Instant::now() + PATIENCE;
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|_, entry| entry.until > Instant::now());
+    /// Keeps a connection, and the password it was bound with, under a ticket.
+    /// When too many are kept the oldest is closed.
+    pub(super) fn hold(
+        &self,
+        ticket: Ticket,
+        bound: Bound,
+        name: Name,
+        password: Secret,
+        asker: u32,
+    ) {
+        let mut entries = lock(&self.0);
         if entries.len() >= MOST
             && let Some(oldest) =
-                entries.iter().min_by_key(|(_, entry)| entry.until).map(|(t, _)| *t)
+                entries.iter().min_by_key(|(_, entry)| entry.since).map(|(ticket, _)| *ticket)
         {
             entries.remove(&oldest);
         }
-        entries.insert(ticket, Entry { bound: bound.set_aside(), name, password, asker, until });
-        ticket
+        let bound = bound.set_aside();
+        entries.insert(ticket, Entry { bound, name, password, asker, since: Instant::now() });
+        // Neither the password nor the connection outlives its time.
+        let all = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            tokio::time::sleep(PATIENCE).await;
+            if let Some(all) = all.upgrade() {
+                lock(&all).remove(&ticket);
+            }
+        });
     }
 
-    /// Gives a connection, and the password it was bound with, to its owner.
+    /// Gives a connection, and the password it was bound with, to its owner,
+    /// unless the server has closed it meanwhile.
     pub(super) fn take(&self, ticket: Ticket, name: &Name, asker: u32) -> Option<(Bound, Secret)> {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|_, entry| entry.until > Instant::now());
+        let mut entries = lock(&self.0);
         if !entries.get(&ticket).is_some_and(|entry| entry.name == *name && entry.asker == asker) {
             return None;
         }
-        entries.remove(&ticket).map(|entry| (entry.bound, entry.password))
+        let entry = entries.remove(&ticket)?;
+        entry.bound.is_alive().then_some((entry.bound, entry.password))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -88,7 +88,9 @@ async fn lockout_duration(
 
 fn lock_since(since: &str, duration: Option<Duration>) -> Lock {
     match (generalized_time(since), duration) {
-        (Some(since), Some(duration)) => Lock::Until(since + duration),
+        (Some(since), Some(duration)) => {
+            since.checked_add(duration).map_or(Lock::Indefinite, Lock::Until)
+        }
         _ => Lock::Indefinite,
     }
 }
@@ -135,6 +137,8 @@ mod tests {
         assert_eq!(lock_since("19700101000000Z", hour), Lock::Until(at(3600)));
         assert_eq!(lock_since("19700101000000Z", None), Lock::Indefinite);
         assert_eq!(lock_since("nonsense", hour), Lock::Indefinite);
+        let ages = Some(Duration::from_secs(u64::MAX));
+        assert_eq!(lock_since("20260101000000Z", ages), Lock::Indefinite, "no overflow");
     }
 
     #[test]

@@ -1,58 +1,65 @@
-//! Users who have just shown their password, and what was read of them then.
+//! The entry whose password was just right.
 //!
-//! A login asks twice within moments: is this the password, and may this user
-//! log in? What the first question read answers the second one too, so a login
-//! costs one search and one bind. It is used once, by the same asker, and not
-//! after a few seconds: nobody gets in by what an entry said a while ago.
+//! A login asks twice within a moment: is this the password, and may the user
+//! log in? The entry that the first question found answers the second one as
+//! well, so that a login costs one search and one bind. It is kept for one
+//! question of the same asker, only after a right password, and for a few
+//! seconds: less than a directory with replicas needs to agree on a change.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::account::Name;
 use crate::directory::{Directory, Found};
 
-/// How long what was read counts as read just now.
-const MOMENT: Duration = Duration::from_secs(5);
-/// The most that are remembered; with more logins at a time the oldest search again.
+/// How long the second question may take to come. Nobody types in between.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The most entries that are kept.
 const MOST: usize = 256;
 
-/// The logins under way.
+/// The entries kept.
 #[derive(Debug, Default)]
-pub(super) struct Recent(Mutex<Vec<Entry>>);
+pub(super) struct Recent(Mutex<HashMap<(Name, u32), Entry>>);
 
 #[derive(Debug)]
 struct Entry {
-    asker: u32,
     directory: Arc<Directory>,
     found: Box<Found>,
-    name: Name,
-    at: Instant,
+    until: Instant,
 }
 
 impl Recent {
-    /// Remembers a user whose password was right.
-    pub(super) fn remember(
+    /// Keeps an entry for its asker's next question.
+    pub(super) fn keep(
         &self,
-        name: &Name,
+        name: Name,
         asker: u32,
         directory: Arc<Directory>,
         found: Box<Found>,
     ) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|entry| entry.at.elapsed() < MOMENT);
+        let now = Instant::now();
+        let mut entries = self.lock();
         if entries.len() >= MOST {
-            entries.remove(0);
+            entries.retain(|_, entry| entry.until > now);
         }
-        entries.push(Entry { asker, directory, found, name: name.clone(), at: Instant::now() });
+        if entries.len() < MOST {
+            entries.insert((name, asker), Entry { directory, found, until: now + PATIENCE });
+        }
     }
 
-    /// Takes what was read of a user, if that was just now and for this asker.
+    /// Gives the entry away, if it is fresh.
     pub(super) fn take(&self, name: &Name, asker: u32) -> Option<(Arc<Directory>, Box<Found>)> {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|entry| entry.at.elapsed() < MOMENT);
-        let position =
-            entries.iter().position(|entry| entry.asker == asker && entry.name == *name)?;
-        let entry = entries.remove(position);
-        Some((entry.directory, entry.found))
+        let entry = self.lock().remove(&(name.clone(), asker))?;
+        (entry.until > Instant::now()).then_some((entry.directory, entry.found))
+    }
+
+    /// Forgets what is kept of a user, whose entry is about to change.
+    pub(super) fn forget(&self, name: &Name) {
+        self.lock().retain(|(kept, _), _| kept != name);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Name, u32), Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

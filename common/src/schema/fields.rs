@@ -2,7 +2,7 @@
 
 use super::{Rejected, Rules};
 use crate::account::{AbsolutePath, Field, Gid, Name, Uid};
-use crate::config::{PathRule, TemplateValues};
+use crate::config::{PathRule, Template, TemplateValues};
 use crate::ldap::dn;
 use crate::ldap::search::Entry;
 
@@ -59,21 +59,42 @@ pub(super) fn gecos(entry: &Entry, attribute: &str) -> Field {
     Field::cleaned(text)
 }
 
-/// A home or shell: the override, else what the entry says if that is a path,
-/// else the default, else the last resort.
-pub(super) fn path(
-    rule: &PathRule,
-    original: Option<&str>,
-    (name, uid, domain): (&Name, Uid, &str),
-    last_resort: impl FnOnce() -> AbsolutePath,
-) -> AbsolutePath {
-    let values = TemplateValues { name, uid, domain, original };
-    rule.overriding
-        .as_ref()
-        .and_then(|template| template.expand(&values))
-        .or_else(|| AbsolutePath::parse(original?).ok())
-        .or_else(|| rule.default.as_ref()?.expand(&values))
-        .unwrap_or_else(last_resort)
+/// A home: the override, else what the entry says if that is a path, else the
+/// default. An override that can't be filled in doesn't fall back to the entry.
+pub(super) fn home(rule: &PathRule, original: Option<&str>, about: About<'_>) -> AbsolutePath {
+    let expand = |template: &Template| template.expand(&about.values(original));
+    let home = match &rule.overriding {
+        Some(template) => expand(template),
+        None => original
+            .and_then(|text| AbsolutePath::parse(text).ok())
+            .or_else(|| rule.default.as_ref().and_then(expand)),
+    };
+    home.unwrap_or_else(AbsolutePath::nonexistent)
+}
+
+/// A shell, likewise. One that is named but can't be used (`nologin`, `false`) was
+/// meant to keep somebody out, and does.
+pub(super) fn shell(rule: &PathRule, original: Option<&str>, about: About<'_>) -> AbsolutePath {
+    let expand = |template: &Template| template.expand(&about.values(original));
+    match (&rule.overriding, original.filter(|text| !text.is_empty())) {
+        (Some(template), _) => expand(template).unwrap_or_else(AbsolutePath::nologin),
+        (None, Some(text)) => AbsolutePath::parse(text).unwrap_or_else(|_| AbsolutePath::nologin()),
+        (None, None) => rule.default.as_ref().and_then(expand).unwrap_or_else(AbsolutePath::bin_sh),
+    }
+}
+
+/// Whose home or shell it is.
+#[derive(Clone, Copy)]
+pub(super) struct About<'a> {
+    pub(super) name: &'a Name,
+    pub(super) uid: Uid,
+    pub(super) domain: &'a str,
+}
+
+impl<'a> About<'a> {
+    fn values(self, original: Option<&'a str>) -> TemplateValues<'a> {
+        TemplateValues { name: self.name, uid: self.uid, domain: self.domain, original }
+    }
 }
 
 /// A number of days; absent, empty, negative or no number: nothing is said.

@@ -1,7 +1,7 @@
 //! RFC 2307: `posixAccount`, `posixGroup` whose `memberUid` are names, `shadowAccount`.
 
 use super::{Rejected, Rules, Schema, fields};
-use crate::account::{AbsolutePath, Gid, Group, Members, Name, Shadow, Uid, User};
+use crate::account::{Gid, Group, Members, Name, Shadow, Uid, User};
 use crate::config::{DirectoryConfig, GroupAttributes, MapConfig, UserAttributes};
 use crate::ldap::filter::Filter;
 use crate::ldap::search::Entry;
@@ -64,15 +64,15 @@ impl Schema for Rfc2307 {
         let attributes = &self.users.attributes;
         let name = fields::name(entry, &attributes.name)?;
         let uid = fields::uid(entry, &attributes.uid, &self.rules)?;
-        let about = (&name, uid, domain);
+        let about = fields::About { name: &name, uid, domain };
         let home = entry.value(&attributes.home);
         let shell = entry.value(&attributes.shell);
         Ok(User {
             uid,
             gid: fields::gid(entry, &attributes.gid, &self.rules)?,
             gecos: fields::gecos(entry, &attributes.gecos),
-            home: fields::path(&self.rules.home, home, about, AbsolutePath::nonexistent),
-            shell: fields::path(&self.rules.shell, shell, about, AbsolutePath::bin_sh),
+            home: fields::home(&self.rules.home, home, about),
+            shell: fields::shell(&self.rules.shell, shell, about),
             name,
         })
     }
@@ -96,6 +96,11 @@ impl Schema for Rfc2307 {
     fn group_attributes(&self) -> Vec<&str> {
         let GroupAttributes { name, gid, member, object_class: _ } = &self.groups.attributes;
         vec![name, gid, member]
+    }
+
+    fn group_attributes_without_members(&self) -> Vec<&str> {
+        let GroupAttributes { name, gid, member: _, object_class: _ } = &self.groups.attributes;
+        vec![name, gid]
     }
 
     fn group(&self, entry: &Entry) -> Result<Group, Rejected> {

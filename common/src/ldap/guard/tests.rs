@@ -11,7 +11,7 @@ fn guarded(
     (server, ldap3, tokio::spawn(guard(inside, other, idle)))
 }
 
-/// An unbind request is let out; a search request with this id opens it.
+/// A search request with this id.
 fn search_request(id: u8) -> Vec<u8> {
     // id, SearchRequest [3] { "", base, never, 0, 0, false, (objectClass=*), {} }
     let mut body =
@@ -68,6 +68,20 @@ async fn ends_with(bytes: &[u8]) -> String {
 #[tokio::test]
 async fn a_response_of_another_kind_than_its_request_ends_the_connection() {
     assert!(ends_with(&bind_response(1)).await.contains("fit"));
+}
+
+#[tokio::test]
+async fn a_response_to_an_abandoned_request_is_left_out() {
+    let (mut server, mut ldap3, _task) = guarded(IDLE);
+    open_search(&mut server, &mut ldap3, 1).await;
+    open_search(&mut server, &mut ldap3, 2).await;
+    let abandon = [0x30, 6, 2, 1, 3, 0x50, 1, 1];
+    ldap3.write_all(&abandon).await.unwrap();
+    server.read_exact(&mut [0; 8]).await.unwrap();
+    server.write_all(&[search_done(1), search_done(2)].concat()).await.unwrap();
+    let mut seen = [0; 14];
+    ldap3.read_exact(&mut seen).await.unwrap();
+    assert_eq!(seen.as_slice(), search_done(2));
 }
 
 #[tokio::test]

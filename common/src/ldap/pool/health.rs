@@ -8,13 +8,15 @@ use crate::ldap::LdapError;
 /// How long a failed server is tried after all others.
 const SECOND_CHOICE: Duration = Duration::from_secs(30);
 /// The pauses between two attempts during an outage, in seconds; the last one repeats.
-const PAUSES: [u64; 7] = [0, 1, 1, 2, 4, 8, 15];
+const PAUSES: [u64; 6] = [1, 1, 2, 4, 8, 15];
 
 /// What is known of a directory's servers.
 #[derive(Debug)]
 pub(super) struct Health {
     failed_at: Vec<Option<Instant>>,
     outage: Option<Outage>,
+    /// Whether somebody is trying the servers, in an outage or on suspicion of one.
+    probing: bool,
 }
 
 #[derive(Debug)]
@@ -25,7 +27,7 @@ struct Outage {
 
 impl Health {
     pub(super) fn new(servers: usize) -> Self {
-        Self { failed_at: vec![None; servers], outage: None }
+        Self { failed_at: vec![None; servers], outage: None, probing: false }
     }
 
     /// The servers in the order to try them: those that failed lately come last.
@@ -50,7 +52,7 @@ impl Health {
     }
 
     /// Takes note that no server could be had; whether an outage begins with that.
-    pub(super) fn all_failed(&mut self, error: &LdapError, probe_at_once: bool) -> bool {
+    pub(super) fn all_failed(&mut self, error: &LdapError) -> bool {
         if let Some(outage) = &mut self.outage {
             outage.attempts += 1;
             outage.why = error.to_string();
@@ -59,9 +61,13 @@ impl Health {
         if matches!(error, LdapError::Configuration(_)) {
             return false;
         }
-        let attempts = usize::from(!probe_at_once);
-        self.outage = Some(Outage { why: error.to_string(), attempts });
+        self.outage = Some(Outage { why: error.to_string(), attempts: 0 });
         true
+    }
+
+    /// Whether a probe has to be started; it is then taken for started.
+    pub(super) fn begin_probe(&mut self) -> bool {
+        !std::mem::replace(&mut self.probing, true)
     }
 
     /// Why requests should not even try, if they shouldn't.
@@ -69,9 +75,13 @@ impl Health {
         self.outage.as_ref().map(|outage| outage.why.clone())
     }
 
-    /// How long to wait before the next attempt; `None` when the outage is over.
-    pub(super) fn next_probe(&self) -> Option<Duration> {
-        let outage = self.outage.as_ref()?;
+    /// How long a probe waits before its next attempt; `None` when it has to
+    /// end, and has then ended, because there is no outage.
+    pub(super) fn next_probe(&mut self) -> Option<Duration> {
+        let Some(outage) = &self.outage else {
+            self.probing = false;
+            return None;
+        };
         let pause = PAUSES[outage.attempts.min(PAUSES.len() - 1)];
         Some(Duration::from_secs(pause))
     }
@@ -97,8 +107,8 @@ mod tests {
     #[test]
     fn the_first_answer_ends_an_outage() {
         let mut health = Health::new(1);
-        assert!(health.all_failed(&refused(), false));
-        assert!(!health.all_failed(&refused(), false), "it began before");
+        assert!(health.all_failed(&refused()));
+        assert!(!health.all_failed(&refused()), "it began before");
         assert!(health.outage().is_some());
         assert!(health.answered(0));
         assert_eq!((health.outage(), health.next_probe()), (None, None));
@@ -106,14 +116,19 @@ mod tests {
 
     #[test]
     fn a_broken_configuration_is_no_outage() {
-        assert!(!Health::new(1).all_failed(&LdapError::Configuration("ca_file".into()), false));
+        assert!(!Health::new(1).all_failed(&LdapError::Configuration("ca_file".into())));
     }
 
     #[test]
-    fn a_server_that_fell_silent_is_probed_at_once() {
+    fn there_is_one_probe_at_a_time_and_it_ends_with_the_outage() {
         let mut health = Health::new(1);
-        health.all_failed(&LdapError::TimedOut, true);
-        assert_eq!(health.next_probe(), Some(Duration::ZERO));
+        assert!(health.begin_probe(), "on suspicion");
+        health.all_failed(&refused());
+        assert!(!health.begin_probe(), "the one that suspected goes on");
+        assert!(health.next_probe().is_some());
+        health.answered(0);
+        assert_eq!(health.next_probe(), None);
+        assert!(health.begin_probe(), "the next suspicion starts another");
     }
 
     #[test]
@@ -121,7 +136,7 @@ mod tests {
         let mut health = Health::new(1);
         let mut last = Duration::ZERO;
         for _ in 0..100 {
-            health.all_failed(&refused(), false);
+            health.all_failed(&refused());
             let pause = health.next_probe().unwrap();
             assert!(pause >= last && pause <= Duration::from_secs(15));
             last = pause;

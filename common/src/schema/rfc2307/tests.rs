@@ -69,6 +69,21 @@ fn an_empty_shell_is_the_standard_one() {
 }
 
 #[test]
+fn a_shell_that_cannot_be_used_lets_nobody_in() {
+    for shell in ["nologin", "/bin/a:b", "false"] {
+        let alice = user(&alice_with(&[("loginShell", &[shell])])).unwrap();
+        assert_eq!(alice.shell.as_str(), "/usr/sbin/nologin", "{shell:?}");
+    }
+}
+
+#[test]
+fn an_override_that_cannot_be_filled_in_does_not_fall_back_to_the_entry() {
+    let schema = schema_of("[home]\noverride = \"/net/%d/%u\"\n");
+    let alice = schema.user(&alice_with(&[]), "").unwrap();
+    assert_eq!(alice.home.as_str(), "/nonexistent");
+}
+
+#[test]
 fn a_home_comes_from_the_override_before_the_entry_before_the_default() {
     let schema = schema_of("[home]\noverride = \"/net/%d/%u\"\n[shell]\ndefault = \"/bin/zsh\"\n");
     let alice = schema.user(&alice_with(&[("loginShell", &[])]), "example.org").unwrap();
