@@ -22,12 +22,13 @@ MODULES   := -p nss_ldap -p pam_ldap
 # ever; direct.so must not have it (see direct/src/worker.rs), so it is built alone.
 REST      := -p direct -p rollcall
 
-ARTEFACTS := build/libnss_ldap.so.2 build/pam_ldap.so build/direct.so build/rollcall
+# What "make install" installs of it.
+ARTEFACTS := build/libnss_ldap.so.2 build/pam_ldap.so build/rollcall
 
 .DEFAULT_GOAL := help
 .PHONY: help build modules rest dependencies dependencies-quietly needs-root test test-quick \
         test-units test-host demo demo-shell bench lint deny doc check-modules check-example \
-        install uninstall clean
+        install install-direct uninstall clean
 
 say = @printf '\n== %s  %s\n' "$$(date +%T)" $(1)
 
@@ -41,7 +42,9 @@ help:
 	@echo 'make lint         formatting, clippy, licences, documentation, what the modules contain'
 	@echo 'make dependencies install the Debian packages that building and testing need (root)'
 	@echo 'make install      into $(LIBDIR), $(BINDIR) and so on, below DESTDIR'
-	@echo 'make uninstall    remove what install put there; the configuration stays'
+	@echo 'make install-direct'
+	@echo '                  direct.so besides, where no daemon ever runs: containers, installers, test rigs'
+	@echo 'make uninstall    remove what these put there; the configuration stays'
 	@echo 'make clean        remove build/ and $(TARGET)/'
 
 # --- building ---------------------------------------------------------------
@@ -185,7 +188,6 @@ install:
 	    fi; done
 	$(call place,0644,build/libnss_ldap.so.2,$(LIBDIR)/libnss_ldap.so.2)
 	$(call place,0644,build/pam_ldap.so,$(LIBDIR)/security/pam_ldap.so)
-	$(call place,0644,build/direct.so,$(LIBDIR)/rollcall/direct.so)
 	$(call place,0755,build/rollcall,$(BINDIR)/rollcall)
 	$(call place,0644,packaging/systemd/rollcall.service,$(UNITDIR)/rollcall.service)
 	$(call place,0644,packaging/systemd/rollcall.socket,$(UNITDIR)/rollcall.socket)
@@ -211,6 +213,12 @@ install:
 	    echo '$(DESTDIR)$(SYSCONFDIR)/rollcall.toml'; \
 	fi
 	@[ -n '$(DESTDIR)' ] || echo 'Next: README.md, "Set it up".'
+
+# Where it is installed, programs go to the network themselves whenever the
+# daemon's socket is missing: on a host with a daemon that is early boot, or a chroot.
+install-direct:
+	@[ -e build/direct.so ] || { echo 'build/direct.so is missing: run "make build" first' >&2; exit 1; }
+	$(call place,0644,build/direct.so,$(LIBDIR)/rollcall/direct.so)
 
 uninstall:
 	@[ -n '$(DESTDIR)' ] || ! command -v pam-auth-update >/dev/null || \

@@ -12,8 +12,7 @@
 /// * `relro`, `now`: the tables of addresses can't be written to once loaded.
 /// * `bfd`, `noseparate-code`: two segments instead of the four of lld, whose
 ///   default keeps constants from being executable. Each costs every process
-///   that loads the library a mapping and a page fault or two; together it is a
-///   tenth of the time that loading takes.
+///   that loads the library a mapping and a page fault or two.
 ///
 /// Writes the linker script into this folder, which must be there when it is linked.
 fn link_args(folder: &str, soname: Option<&str>) -> Vec<String> {

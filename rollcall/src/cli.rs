@@ -47,7 +47,7 @@ pub(crate) struct DaemonOptions {
     /// Don't detach; systemd's services never do
     #[arg(long)]
     pub(crate) foreground: bool,
-    /// The user to become when started by root [default: rollcall, where it exists]
+    /// The user to become when started by root [default: rollcall]
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
     /// How much is logged

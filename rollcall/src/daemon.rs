@@ -11,6 +11,7 @@
 //! | `limits` | how many of them there may be |
 //! | `connection` | one connection: one request, one response |
 //! | `receive` | reads the request |
+//! | `places` | how many requests of one user are answered at a time |
 //! | `guesses` | slows down guessing passwords |
 //! | `describe` | requests and responses in the words of the log |
 //! | `notify` | tells systemd |
@@ -27,6 +28,7 @@ mod limits;
 mod listen;
 mod log;
 mod notify;
+mod places;
 mod privileges;
 mod receive;
 mod reload;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::config::ConfigError;
+use common::deadline;
 use common::protocol::Unavailable;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -45,9 +48,13 @@ use crate::cli::DaemonOptions;
 use accept::Shared;
 use detach::Detaching;
 use listen::Listening;
+use privileges::Successor;
+use reload::Configuration;
 
-/// How long a graceful stop waits for requests that are being answered.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// How long a graceful stop waits for requests that are being answered: as long
+/// as the longest, a change of password, may take ([`deadline::LOGIN`]), since
+/// nobody could say whether one that is cut off took place.
+const LAST_ANSWERS: Duration = deadline::LOGIN.saturating_add(Duration::from_secs(1));
 
 /// Why the daemon can't start.
 #[derive(Debug, thiserror::Error)]
@@ -109,12 +116,14 @@ pub(crate) fn run(options: &DaemonOptions) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let guard = runtime.enter();
     let descriptors = limits::raise_descriptors();
-    let shared = Arc::new(Shared::new(&options.config, limits::connections(descriptors))?);
+    let successor = Successor::find(options.user.as_deref())?;
+    let configuration = Configuration::load(&options.config, notify::is_supervised())?;
+    let shared = Arc::new(Shared::new(configuration, limits::connections(descriptors)));
     let listening = match inherited {
         Some(listener) => Listening::inherited(listener)?,
         None => Listening::bind(&options.socket)?,
     };
-    privileges::drop(options.user.as_deref(), &listening)?;
+    successor.take_over(&listening)?;
     drop(guard);
     runtime.block_on(serve(&shared, listening, detaching))
 }
@@ -129,13 +138,13 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = UnixListener::from_std(listening.listener()?)?;
     info!("listening on {}", listening.path().display());
-    notify::ready();
+    shared.configuration.tell();
     detaching.finish()?;
 
     loop {
         tokio::select! {
             never = accept::accept(&listener, shared) => match never {},
-            _ = hangup.recv() => shared.reload(),
+            _ = hangup.recv() => shared.configuration.reload(),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -251,9 +252,19 @@ impl Drop for Directory {
     }
 }
 
-/// A port that nobody listens on. Somebody else could take it before slapd
-/// does; the kernel hands ports out in turn, so that doesn't happen in practice.
+/// A port that nobody listens on, below those that the kernel gives to
+/// outgoing connections (`ip_local_port_range`): it stays free while its server
+/// is stopped. No two calls of a process get the same one.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
-    listener.local_addr().expect("it is bound").port()
+    const PORTS: std::ops::Range<u32> = 20_000..32_000;
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(101);
+    PORTS
+        .map(|_| {
+            let call = CALLS.fetch_add(1, Ordering::Relaxed);
+            PORTS.start + first.wrapping_add(call) % (PORTS.end - PORTS.start)
+        })
+        .filter_map(|port| u16::try_from(port).ok())
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("loopback has free ports")
 }

@@ -182,8 +182,16 @@ impl Host {
 
     /// Copies a program or library of the machine to this host.
     pub fn install(&self, from: &Path, to: &str) {
-        let bytes = fs::read(from).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
-        self.namespace.write(to, &bytes, 0o755);
+        // Another process writes it: while we had it open for that, a child that
+        // another thread starts would inherit it for a moment, and a program
+        // that somebody has open for writing can't be run (ETXTBSY).
+        let output = Command::new(need::program("install", "coreutils"))
+            .args(["-D", "--mode=755", "--no-target-directory"])
+            .args([from, &self.path(to)])
+            .output()
+            .expect("install can be started");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {stderr}", from.display());
     }
 
     /// A path of this host, as seen from outside.
@@ -244,14 +252,13 @@ impl Host {
         let authority = |directory: &Directory| fs::read_to_string(directory.ca_file());
         let authorities: Result<String, _> = self.directories.iter().map(authority).collect();
         self.write(CA_FILE, &authorities.expect("the files were written"));
-        let owner = if builder.no_daemon { "root" } else { "rollcall" };
         let secrets = [
             ("/etc/rollcall.secret", READER.1),
             ("/etc/rollcall.reset", crate::directory::RESETTER.1),
         ];
         for (path, secret) in secrets {
-            self.namespace.write(path, secret.as_bytes(), 0o600);
-            self.run(["chown", owner, path]).success();
+            self.namespace.write(path, secret.as_bytes(), 0o640);
+            self.run(["chown", "root:rollcall", path]).success();
         }
     }
 

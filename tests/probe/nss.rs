@@ -135,10 +135,12 @@ fn group_line(entry: &libc::group) -> String {
         // SAFETY: the one just read was not the last.
         next = unsafe { next.add(1) };
     }
+    // A directory keeps them in an order of its own.
+    members.sort_unstable();
     format!("{}:{}:{}", text(entry.gr_name), entry.gr_gid, members.join(","))
 }
 
-fn text(string: *const c_char) -> String {
+fn text(string: *mut c_char) -> String {
     // SAFETY: a field of a struct that glibc filled is a string in its buffer.
     unsafe { CStr::from_ptr(string) }.to_string_lossy().into_owned()
 }

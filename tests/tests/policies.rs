@@ -94,10 +94,23 @@ fn an_account_locked_for_ever_is_locked_for_the_right_password() {
 #[test]
 fn a_lock_that_is_over_keeps_nobody_out() {
     let policy = Policy::new().lock_after(2).with("pwdLockoutDuration", 60);
-    let user = alice().attribute("pwdAccountLockedTime", "20200101000000Z");
+    // slapd names a user's policy in the entry only where it isn't the default.
+    let user = alice()
+        .attribute("pwdAccountLockedTime", "20200101000000Z")
+        .attribute("pwdPolicySubentry", &format!("cn=default,ou=policies,{BASE}"));
     let host = host(user, policy);
     assert_eq!(probe(&host, "alice", &["account"]).codes, [SUCCESS]);
     assert_eq!(probe(&host, "alice", &[ANSWER_OLD, "auth", "account"]).codes, [SUCCESS, SUCCESS]);
+}
+
+#[test]
+fn a_lock_whose_end_cannot_be_found_out_lasts_for_logins_without_a_password() {
+    let policy = Policy::new().lock_after(2).with("pwdLockoutDuration", 60);
+    let host = host(alice().attribute("pwdAccountLockedTime", "20200101000000Z"), policy);
+    assert_eq!(probe(&host, "alice", &["account"]).codes, [PERM_DENIED]);
+    // The server knows better; a right password ends the lock there.
+    assert!(knows(&host, "alice", OLD));
+    assert_eq!(probe(&host, "alice", &["account"]).codes, [SUCCESS]);
 }
 
 #[test]
@@ -132,6 +145,28 @@ fn the_last_grace_login_changes_the_password_in_the_same_ssh_login() {
     assert!(transcript.contains("this was the last login with it"), "{transcript}");
     assert_in(&host, &host.login().ssh("alice", NEW));
     assert!(!knows(&host, "alice", OLD));
+}
+
+/// A last grace login can't be repeated, so a typo or a password that the
+/// server refuses must not be the end of it.
+#[test]
+fn the_last_grace_login_lets_its_user_try_another_new_password() {
+    let user = alice().password_age(2 * DAY);
+    let host = host_with(user, one_day().grace_logins(1).min_length(12)).sshd().start();
+    let mut terminal =
+        host.login().ssh_terminal("alice", "keyboard-interactive", &["echo I am in"]);
+    terminal.expect("assword:").send(OLD);
+    for (first, second, said) in [
+        (NEW, "anoter secret", "don't match"),
+        ("short", "short", "too short"),
+        (NEW, NEW, "I am in"),
+    ] {
+        terminal.expect("New password:").send(first);
+        terminal.expect("Retype new password:").send(second);
+        terminal.expect(said);
+    }
+    assert_eq!(terminal.wait(), Some(0), "{}", terminal.transcript());
+    assert!(knows(&host, "alice", NEW));
 }
 
 /// The change happens on the connection of the login: another bind would fail.

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,11 +13,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, error, info_span, warn};
 
-use super::StartError;
 use super::connection::{self, Caller};
 use super::guesses::Guesses;
 use super::limits::Limits;
 use super::log::Seldom;
+use super::places::Places;
 use super::reload::Configuration;
 
 /// How long to wait when the system can't take another connection in.
@@ -27,12 +26,16 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 const TURNED_AWAY: usize = 128;
 /// How long a peer that was turned away may take to read that.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How many requests of one user are put to the directory at a time. More wait
+/// for their turn here, and not in front of those of other users.
+const AT_ONCE: usize = 64;
 
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) configuration: Configuration,
     pub(super) limits: Limits,
+    pub(super) places: Places,
     pub(super) guesses: Guesses,
     turned_away: Arc<Semaphore>,
     too_many: Seldom,
@@ -41,20 +44,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(config: &Path, connections: u32) -> Result<Self, StartError> {
-        Ok(Self {
-            configuration: Configuration::load(config)?,
+    pub(super) fn new(configuration: Configuration, connections: u32) -> Self {
+        Self {
+            configuration,
             limits: Limits::new(connections),
+            places: Places::new(AT_ONCE),
             guesses: Guesses::default(),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
             too_many: Seldom::default(),
             cannot_accept: Seldom::default(),
             requests: AtomicU64::new(1),
-        })
-    }
-
-    pub(super) fn reload(&self) {
-        self.configuration.reload();
+        }
     }
 }
 

@@ -40,16 +40,20 @@ pub(super) async fn serve(mut stream: UnixStream, caller: Caller, shared: Arc<Sh
     let started = Instant::now();
     let kind = kind(&request);
     let login = Login::of(&request);
-    let active = shared.configuration.active();
     let slot = Arc::new(slot);
-    let deadline = deadline(&request, ms_left, &active.timeouts);
 
-    let response = tokio::select! {
-        biased;
-        response = answer(request, caller, deadline, active, shared, &slot) => response,
-        () = peer_is_gone(&stream) => {
-            return debug!(kind, caller.uid, caller.pid, "the asker hung up");
+    let response = match shared.configuration.in_use() {
+        Ok(active) => {
+            let deadline = deadline(&request, ms_left, &active.timeouts);
+            tokio::select! {
+                biased;
+                response = answer(request, caller, deadline, active, shared, &slot) => response,
+                () = peer_is_gone(&stream) => {
+                    return debug!(kind, caller.uid, caller.pid, "the asker hung up");
+                }
+            }
         }
+        Err(why) => Response::Unavailable(why),
     };
 
     if let Some(login) = login {
@@ -126,6 +130,9 @@ async fn handle(
         Request::Authenticate { .. } | Request::ChangePassword { proof: Proof::Old(_), .. }
     );
     if !checks_a_password {
+        let Some(_place) = shared.places.admit(caller.uid, deadline).await else {
+            return Response::Unavailable(Unavailable::Busy);
+        };
         return active.service.handle(peer, request, deadline).await;
     }
     let Some(guess) = shared.guesses.admit(caller.uid, deadline).await else {

@@ -11,7 +11,7 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
-use super::ffi;
+use super::{ffi, notify};
 
 /// The byte that says "the daemon listens".
 const LISTENING: u8 = b'!';
@@ -24,7 +24,7 @@ impl Detaching {
     /// process that will be the daemon returns; the one that was started waits
     /// for [`Detaching::finish`] and exits.
     pub(super) fn unless(stay: bool) -> io::Result<Self> {
-        if stay || std::env::var_os("NOTIFY_SOCKET").is_some() {
+        if stay || notify::is_supervised() {
             return Ok(Self(None));
         }
         ffi::close_what_was_inherited();

@@ -10,56 +10,45 @@
 //! Root is exempt: sshd and login slow down guessing on their own, and one
 //! attacker at sshd must not keep everybody else out.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use common::deadline::Deadline;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many passwords of one asking user are checked at a time.
-const AT_ONCE: usize = 4;
+use super::places::{Place, Places};
+
+/// How many passwords of one asking user are checked at a time. Fewer than
+/// there are connections for that (`connections.max`, 4 unless configured):
+/// nobody may hold all of them.
+const AT_ONCE: usize = 2;
 /// For how long a wrong password keeps its place.
 const PENALTY: Duration = Duration::from_secs(2);
-/// From how many users on those who have nothing to wait for are forgotten.
-const REMEMBERED: usize = 256;
 
 /// The places of all users.
-#[derive(Debug, Default)]
-pub(super) struct Guesses(Mutex<HashMap<u32, Arc<Semaphore>>>);
+#[derive(Debug)]
+pub(super) struct Guesses(Places);
 
 /// The right to check one password.
 #[derive(Debug)]
-pub(super) struct Guess(Option<OwnedSemaphorePermit>);
+pub(super) struct Guess(Place);
+
+impl Default for Guesses {
+    fn default() -> Self {
+        Self(Places::new(AT_ONCE))
+    }
+}
 
 impl Guesses {
     /// Waits for a place; `None` if none became free in time.
     pub(super) async fn admit(&self, uid: u32, deadline: Deadline) -> Option<Guess> {
-        if uid == 0 {
-            return Some(Guess(None));
-        }
-        let places = self.places(uid);
-        tokio::time::timeout_at(deadline.instant().into(), places.acquire_owned())
-            .await
-            .ok()?
-            .ok()
-            .map(|place| Guess(Some(place)))
-    }
-
-    fn places(&self, uid: u32) -> Arc<Semaphore> {
-        let mut users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if users.len() >= REMEMBERED {
-            // A place that is taken or waited for holds a reference of its own.
-            users.retain(|_, places| Arc::strong_count(places) > 1);
-        }
-        Arc::clone(users.entry(uid).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))))
+        self.0.admit(uid, deadline).await.map(Guess)
     }
 }
 
 impl Guess {
     /// The password was wrong.
     pub(super) fn was_wrong(self) {
-        if let Self(Some(place)) = self {
+        let Self(place) = self;
+        if place.counts() {
             tokio::spawn(async move {
                 tokio::time::sleep(PENALTY).await;
                 drop(place);
@@ -96,17 +85,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn root_does_not_wait() {
+    async fn root_may_be_wrong_as_often_as_it_likes() {
         let guesses = Guesses::default();
         wrong(&guesses, 0, 100).await;
-    }
-
-    #[tokio::test]
-    async fn users_with_nothing_to_wait_for_are_forgotten() {
-        let guesses = Guesses::default();
-        for uid in 1000..3000 {
-            drop(guesses.admit(uid, Deadline::after(LONG)).await);
-        }
-        assert!(guesses.0.lock().unwrap().len() <= REMEMBERED);
     }
 }

@@ -9,7 +9,9 @@
 //! | detached | the system's log, `/dev/log` (the journal listens there as well) |
 //!
 //! Code that doesn't belong to this project is heard only from a warning on:
-//! what a library logs to find its own bugs may contain what it was given.
+//! what a library logs to find its own bugs may contain what it was given. ldap3
+//! isn't heard at all: it warns of each search that was given up and of each
+//! connection that broke, and what of that matters is said by `common`.
 
 mod system;
 
@@ -28,11 +30,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Starts logging.
 pub(super) fn start(level: LevelFilter, detached: bool) {
-    let others = level.min(LevelFilter::WARN);
-    let filter = Targets::new()
-        .with_default(others)
-        .with_target("rollcall", level)
-        .with_target("common", level);
     let plain = layer().with_ansi(false).with_target(false);
     let lines = if detached {
         plain.without_time().with_level(false).with_writer(system::SystemLog::new()).boxed()
@@ -42,8 +39,17 @@ pub(super) fn start(level: LevelFilter, detached: bool) {
         plain.with_writer(io::stderr).boxed()
     };
     // Fails only if it was started before.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+    let _ = tracing_subscriber::registry().with(lines.with_filter(heard(level))).try_init();
     std::panic::set_hook(Box::new(|panic| error!("a bug: {panic}")));
+}
+
+/// What is logged.
+fn heard(level: LevelFilter) -> Targets {
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("rollcall", level)
+        .with_target("common", level)
+        .with_target("ldap3", LevelFilter::OFF)
 }
 
 /// `JOURNAL_STREAM` names the device and inode of what systemd connected; a
@@ -78,6 +84,20 @@ impl Seldom {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tracing::Level;
+
+    #[test]
+    fn a_library_is_heard_from_a_warning_on() {
+        let heard = heard(LevelFilter::TRACE);
+        assert!(heard.would_enable("rustls::conn", &Level::WARN));
+        assert!(!heard.would_enable("rustls::conn", &Level::INFO));
+        assert!(heard.would_enable("common::login", &Level::TRACE));
+    }
+
+    #[test]
+    fn the_ldap_library_is_not_heard() {
+        assert!(!heard(LevelFilter::TRACE).would_enable("ldap3::conn", &Level::ERROR));
+    }
 
     #[test]
     fn what_happens_often_is_said_once() {

@@ -3,12 +3,18 @@
 //! A reload makes everything anew from the file and swaps one pointer: requests
 //! that are being answered keep what they began with, and a configuration that
 //! is wrong changes nothing.
+//!
+//! A daemon that systemd started runs without a configuration, too: it answers
+//! each request with what is wrong, at once, until a reload works. If it ended
+//! instead, systemd would start it again and again for the sake of the socket,
+//! and every lookup on the host would wait its full time.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use common::config::{Config, Timeouts};
 use common::handle::Service;
+use common::protocol::Unavailable;
 use tracing::{error, info};
 
 use super::{StartError, notify};
@@ -22,23 +28,43 @@ pub(super) struct Active {
     pub(super) timeouts: Timeouts,
 }
 
+/// What is in use: a configuration, or the answer to everything for want of one.
+type InUse = Result<Arc<Active>, Unavailable>;
+
 /// The configuration in use.
 #[derive(Debug)]
 pub(super) struct Configuration {
     path: PathBuf,
-    /// Locked only to copy or set the pointer.
-    active: Mutex<Arc<Active>>,
+    /// Locked only to copy or set what is in it.
+    in_use: Mutex<InUse>,
 }
 
 impl Configuration {
-    pub(super) fn load(path: &Path) -> Result<Self, StartError> {
-        let active = Mutex::new(Arc::new(load(path)?));
-        Ok(Self { path: path.to_owned(), active })
+    /// Reads the file. With `supervised`, a file that can't be used is no error
+    /// but [`Configuration::in_use`]'s.
+    pub(super) fn load(path: &Path, supervised: bool) -> Result<Self, StartError> {
+        let in_use = match load(path) {
+            Ok(active) => Ok(Arc::new(active)),
+            Err(wrong) if supervised => {
+                error!("the configuration can't be used, so nothing can be answered: {wrong}");
+                Err(Unavailable::Configuration(wrong.to_string()))
+            }
+            Err(wrong) => return Err(wrong),
+        };
+        Ok(Self { path: path.to_owned(), in_use: Mutex::new(in_use) })
     }
 
     /// What is in use now.
-    pub(super) fn active(&self) -> Arc<Active> {
-        Arc::clone(&self.active.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn in_use(&self) -> InUse {
+        self.lock().clone()
+    }
+
+    /// Tells systemd that the daemon answers, and with which configuration.
+    pub(super) fn tell(&self) {
+        match self.in_use() {
+            Ok(_) => notify::ready(),
+            Err(why) => notify::without_configuration(&why),
+        }
     }
 
     /// Reads the file again.
@@ -49,15 +75,24 @@ impl Configuration {
         notify::reloading();
         match load(&self.path) {
             Ok(new) => {
-                *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+                *self.lock() = Ok(Arc::new(new));
                 info!("the configuration was read again");
                 notify::ready();
             }
-            Err(wrong) => {
+            Err(wrong) if self.in_use().is_ok() => {
                 error!("the new configuration is not used, the old one stays: {wrong}");
                 notify::kept_the_old_configuration();
             }
+            Err(wrong) => {
+                error!("the configuration still can't be used: {wrong}");
+                *self.lock() = Err(Unavailable::Configuration(wrong.to_string()));
+                self.tell();
+            }
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, InUse> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -15,6 +15,7 @@ pub struct DirectoryBuilder {
     pub(super) certified_addresses: bool,
     pub(super) anonymous: bool,
     configuration: String,
+    server_configuration: String,
     lockout_told: bool,
     policy: Policy,
 }
@@ -29,6 +30,7 @@ impl Default for DirectoryBuilder {
             certified_addresses: true,
             anonymous: true,
             configuration: String::new(),
+            server_configuration: String::new(),
             lockout_told: false,
             policy: Policy::new(),
         }
@@ -113,6 +115,13 @@ impl DirectoryBuilder {
         self
     }
 
+    /// Adds lines to the part of `slapd.conf` before the database.
+    #[must_use]
+    pub fn server_configuration(mut self, lines: &str) -> Self {
+        let _ = writeln!(self.server_configuration, "{}", lines.trim_end());
+        self
+    }
+
     /// Starts it on a free port of the loopback interface. Needs no privilege.
     pub fn start(self) -> Directory {
         Directory::start_with(&self, None)
@@ -138,6 +147,7 @@ moduleload back_mdb
 moduleload ppolicy
 moduleload syncprov
 pidfile {folder}/pid
+{server}
 sizelimit unlimited
 sortvals memberUid
 TLSCACertificateFile {folder}/ca.pem
@@ -160,6 +170,7 @@ ppolicy_default cn=default,ou=policies,{BASE}
 {lockout}
 overlay syncprov
 {configuration}"#,
+            server = self.server_configuration,
             uid = rustix::process::getuid().as_raw(),
         )
     }

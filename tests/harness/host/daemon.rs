@@ -16,6 +16,11 @@ pub struct Daemon<'a>(pub(super) &'a mut Host);
 impl Daemon<'_> {
     /// Starts it as the user `rollcall`, and returns when it listens.
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same with more options on its command line.
+    pub fn start_with(&mut self, options: &[&str]) {
         assert!(self.0.daemon.is_none(), "the daemon runs already");
         self.0.run(["mkdir", "-p", "/run/rollcall"]).success();
         self.0.run(["chown", "rollcall:rollcall", "/run/rollcall"]).success();
@@ -25,6 +30,7 @@ impl Daemon<'_> {
             .command("setpriv")
             .args(["--reuid=rollcall", "--regid=rollcall", "--clear-groups", "--no-new-privs"])
             .args(["/usr/bin/rollcall", "daemon", "--foreground"])
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

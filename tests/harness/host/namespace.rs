@@ -156,6 +156,10 @@ impl Inside {
 
     pub(super) fn signal(&self, signal: Signal) {
         let _ = kill_process(self.pid, signal);
+        if signal == Signal::CONT {
+            // nsenter stops itself when what it started is stopped.
+            let _ = kill_process(Pid::from_child(&self.nsenter), signal);
+        }
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -168,6 +172,17 @@ impl Inside {
 
     pub(super) fn wait(&mut self) {
         let _ = self.nsenter.wait();
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        // A stopped nsenter would not take its child's status, and the
+        // namespace could not end.
+        if !self.has_ended() {
+            self.signal(Signal::KILL);
+            self.signal(Signal::CONT);
+        }
     }
 }
 

@@ -1,0 +1,127 @@
+//! The probe (`probe/main.rs`) on a host.
+
+#![allow(dead_code, reason = "each file of tests uses a part of it")]
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::{Directory, DirectoryBuilder, Host, HostBuilder, User};
+
+/// By when a lookup has ended whatever happens, on a slow machine as well: it
+/// may take five seconds.
+pub(crate) const IN_TIME: Duration = Duration::from_secs(20);
+/// How many people `crowd` has.
+pub(crate) const CROWD: u32 = 32;
+/// What the probe says when nobody knows.
+pub(crate) const UNAVAILABLE: &str = "error 11";
+
+const PATH: &str = "/usr/bin/probe";
+
+/// The two ways in which a host may be answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    Daemon,
+    Direct,
+}
+
+/// Both of them.
+pub(crate) const WAYS: [Way; 2] = [Way::Daemon, Way::Direct];
+
+/// Alice and Bob in a crew.
+pub(crate) fn people() -> DirectoryBuilder {
+    Directory::new()
+        .user(User::new("alice").uid(10_001).gid(20_001))
+        .user(User::new("bob").uid(10_002).gid(20_001))
+        .group("crew", 20_001, ["alice", "bob"])
+        .group("editors", 20_002, ["alice"])
+}
+
+/// The people `u0`, `u1` and so on that the probe's threads look up.
+pub(crate) fn crowd() -> DirectoryBuilder {
+    people().people((0..CROWD).map(|n| User::new(&format!("u{n}")).uid(11_000 + n)))
+}
+
+/// A host that is answered this way, with the probe.
+pub(crate) fn host(way: Way, builder: HostBuilder) -> Host {
+    let builder = match way {
+        Way::Daemon => builder,
+        Way::Direct => builder.without_daemon(),
+    };
+    let host = builder.start();
+    host.install(Path::new(env!("CARGO_BIN_EXE_probe")), PATH);
+    host
+}
+
+/// What the probe says to these commands, line by line. It must end well and
+/// print nothing else.
+#[track_caller]
+pub(crate) fn probe<const N: usize>(host: &Host, commands: [&str; N]) -> Vec<String> {
+    // A hung probe fails the test instead of hanging it.
+    let line = ["timeout", "--kill-after=1", "100", PATH].into_iter().chain(commands);
+    let output = host.run(line);
+    assert_eq!(output.stderr, "", "{}", output.stdout);
+    output.success().lines().map(str::to_owned).collect()
+}
+
+/// The same for one command and its answer, which must come in time.
+#[track_caller]
+pub(crate) fn ask(host: &Host, command: &str) -> String {
+    let start = Instant::now();
+    let mut lines = probe(host, [command]);
+    let took = start.elapsed();
+    assert!(took < IN_TIME, "{command:?} took {took:?}");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    lines.remove(0)
+}
+
+/// A probe that waits for commands.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    pub(crate) fn start(host: &Host) -> Self {
+        let mut child = host
+            .command(["timeout", "--kill-after=1", "200", PATH, "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("nsenter can be started");
+        let stdin = child.stdin.take().expect("it is a pipe");
+        let stdout = BufReader::new(child.stdout.take().expect("it is a pipe")).lines();
+        Self { child, stdin, stdout }
+    }
+
+    /// Gives a command that has no answer.
+    pub(crate) fn tell(&mut self, command: &str) {
+        writeln!(self.stdin, "{command}").expect("the probe reads");
+    }
+
+    /// Gives a command and takes its answer, which must come in time.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, command: &str) -> String {
+        let start = Instant::now();
+        self.tell(command);
+        let answer = self.stdout.next();
+        let Some(Ok(answer)) = answer else {
+            panic!("the probe ended at {command:?}: {:?}", self.child.wait());
+        };
+        let took = start.elapsed();
+        assert!(took < IN_TIME, "{command:?} took {took:?}");
+        answer
+    }
+
+    /// Ends it; it must have been well until now.
+    #[track_caller]
+    pub(crate) fn end(self) {
+        let Self { mut child, stdin, .. } = self;
+        drop(stdin);
+        let status = child.wait().expect("it is our child");
+        assert!(status.success(), "{status}");
+    }
+}
