@@ -52,7 +52,7 @@ help:
 build: modules rest
 
 # Each file is put in its place by a rename: a process may have the old one mapped.
-put = @cp $(TARGET)/release/$(1) $(2).new && mv -f $(2).new $(2)
+put = @install -m 0755 $(TARGET)/release/$(1) $(2).new && mv -f $(2).new $(2)
 
 modules:
 	$(CARGO) build --release $(LOCKED) $(MODULES)

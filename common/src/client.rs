@@ -18,7 +18,7 @@ use rustix::net::{
 use crate::deadline::Deadline;
 use crate::frame::{self, RESPONSE_HEADER};
 use crate::protocol::{Request, Response, Unavailable};
-use crate::{direct, paths};
+use crate::{direct, guest, paths};
 
 /// The most that is read at once before the length of a response is known.
 const FIRST_READ: usize = 4096;
@@ -65,13 +65,16 @@ fn ask_daemon(path: &Path, request: &Request, deadline: Deadline) -> Result<Resp
         .map_err(|e| Unavailable::Daemon(e.to_string()))?;
     let socket = open(path, deadline)?;
     send_all(&socket, &frame, deadline)?;
-    receive(&socket, deadline)
+    receive(&socket, frame::max_response(request), deadline)
 }
 
 fn open(path: &Path, deadline: Deadline) -> Result<OwnedFd, Unavailable> {
     let address = SocketAddrUnix::new(path).map_err(failed("address"))?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
         .map_err(failed("socket"))?;
+    // While it is connected to nobody yet.
+    let socket =
+        guest::above_standard(socket).map_err(|e| Unavailable::Daemon(format!("socket: {e}")))?;
     loop {
         // A connect to a full backlog blocks; this bounds it (socket(7)).
         let left = deadline.remaining().ok_or(Unavailable::TimedOut)?;
@@ -99,9 +102,11 @@ fn send_all(socket: &OwnedFd, mut bytes: &[u8], deadline: Deadline) -> Result<()
     Ok(())
 }
 
-fn receive(socket: &OwnedFd, deadline: Deadline) -> Result<Response, Unavailable> {
+fn receive(socket: &OwnedFd, max: usize, deadline: Deadline) -> Result<Response, Unavailable> {
     let bad = |e: frame::FrameError| Unavailable::Daemon(e.to_string());
-    let mut buffer = vec![0; FIRST_READ];
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(FIRST_READ).map_err(|_| no_memory())?;
+    buffer.resize(FIRST_READ, 0);
     let mut filled = 0;
     let mut wanted = None;
     loop {
@@ -114,13 +119,20 @@ fn receive(socket: &OwnedFd, deadline: Deadline) -> Result<Response, Unavailable
         }
         if filled == buffer.len() {
             // Twice as much as has come already: what a length claims is not believed.
-            buffer.resize((filled * 2).min(wanted.unwrap_or(usize::MAX)), 0);
+            let size = (filled * 2).min(wanted.unwrap_or(usize::MAX));
+            // A host without memory is answered; a failed `resize` would abort it.
+            buffer.try_reserve_exact(size - filled).map_err(|_| no_memory())?;
+            buffer.resize(size, 0);
         }
         filled += receive_some(socket, &mut buffer[filled..], deadline)?;
         if wanted.is_none()
             && let Some(header) = buffer[..filled].first_chunk()
         {
-            let end = RESPONSE_HEADER + frame::response_header(header).map_err(bad)?;
+            let length = frame::response_header(header).map_err(bad)?;
+            if length > max {
+                return Err(bad(frame::FrameError::TooLong));
+            }
+            let end = RESPONSE_HEADER + length;
             if end < buffer.len() {
                 // One byte more than there should be shows whether there is more.
                 buffer.truncate((end + 1).max(filled));
@@ -151,6 +163,10 @@ fn receive_some(
             Err(e) => return Err(failed("receive")(e)),
         }
     }
+}
+
+fn no_memory() -> Unavailable {
+    Unavailable::Daemon("no memory for its answer".into())
 }
 
 fn failed(what: &'static str) -> impl Fn(Errno) -> Unavailable {

@@ -16,18 +16,42 @@ use std::fmt;
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use crate::protocol::{Request, Response, VERSION};
+use crate::protocol::{Map, Request, Response, VERSION};
 
 /// The largest request, in bytes.
 pub const MAX_REQUEST: usize = 16 << 10;
 /// The largest response, in bytes: a group of some millions of members.
 pub const MAX_RESPONSE: usize = 64 << 20;
+/// The largest batch of users or shadow entries, in bytes.
+const MAX_BATCH: usize = 4 << 20;
+/// The largest response about one user, in bytes.
+const MAX_SMALL: usize = 16 << 10;
 
 const MAGIC: [u8; 2] = *b"RC";
 /// The bytes before a request's payload.
 pub const REQUEST_HEADER: usize = 12;
 /// The bytes before a response's payload.
 pub const RESPONSE_HEADER: usize = 8;
+
+/// The largest response to this request, in bytes. Only what holds the members
+/// or the ids of groups may be large: a guest takes no more of its host's memory
+/// than an answer can need.
+pub fn max_response(request: &Request) -> usize {
+    match request {
+        Request::GroupByName(_)
+        | Request::GroupById(_)
+        | Request::GroupsOf(_)
+        | Request::Enumerate(Map::Groups, _) => MAX_RESPONSE,
+        Request::Enumerate(Map::Users | Map::Shadows, _) => MAX_BATCH,
+        Request::UserByName(_)
+        | Request::UserById(_)
+        | Request::ShadowByName(_)
+        | Request::Authenticate { .. }
+        | Request::Authorize { .. }
+        | Request::ChangePassword { .. }
+        | Request::ResetPassword { .. } => MAX_SMALL,
+    }
+}
 
 /// Why a frame is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +210,24 @@ mod tests {
         let mut frame = encode_response(&Response::NotFound).unwrap();
         frame[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(response_header(header(&frame)), Err(FrameError::TooLong));
+    }
+
+    /// The longest name, and fields of the greatest length.
+    #[test]
+    fn the_largest_user_is_within_the_bound_of_its_request() {
+        use crate::account::{AbsolutePath, Field, Gid, MAX_FIELD, Uid, User};
+        let path = format!("/{}", "x".repeat(MAX_FIELD - 1));
+        let name = Name::parse(&"a".repeat(255)).unwrap();
+        let user = User {
+            name: name.clone(),
+            uid: Uid::new(2000).unwrap(),
+            gid: Gid::new(2000).unwrap(),
+            gecos: Field::cleaned(&"x".repeat(MAX_FIELD)),
+            home: AbsolutePath::parse(&path).unwrap(),
+            shell: AbsolutePath::parse(&path).unwrap(),
+        };
+        let frame = encode_response(&Response::User(user)).unwrap();
+        assert!(frame.len() <= max_response(&Request::UserByName(name)));
     }
 
     proptest! {

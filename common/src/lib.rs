@@ -15,6 +15,7 @@
 //! | [`frame`] | how they travel: length-bounded frames |
 //! | [`client`] | asks the daemon; falls back to `direct.so` |
 //! | [`direct`] | loads `direct.so` |
+//! | [`guest`] | what surrounds every call from a program that isn't ours |
 //! | [`paths`] | where things lie on a host |
 
 #![deny(unsafe_code)]
@@ -25,6 +26,8 @@ pub mod deadline;
 #[allow(unsafe_code)] // FFI: dlopen
 pub mod direct;
 pub mod frame;
+#[allow(unsafe_code)] // FFI: pthread_setcancelstate
+pub mod guest;
 pub mod paths;
 pub mod protocol;
 pub mod secret;

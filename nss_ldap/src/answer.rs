@@ -2,9 +2,10 @@
 //!
 //! glibc finds the right size for a buffer by trying: it doubles it until the
 //! answer fits. The answer that didn't fit is kept, so that all these tries cost
-//! one lookup. One answer a thread and database, for a moment, and it is let go
-//! by the next call: nothing here is a cache.
+//! one lookup. It is the only one of its thread, whatever the database, and the
+//! thread's next lookup lets it go: nothing here is a cache.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::LocalKey;
@@ -35,34 +36,25 @@ pub(crate) trait Record: Sized + 'static {
     /// The struct, with its strings in the buffer. Fails before the first
     /// byte is written when they don't fit.
     fn to_c(&self, buffer: &mut Buffer) -> Result<Self::C, Short>;
-    /// What this thread holds of the database.
-    fn local() -> &'static LocalKey<Local<Self>>;
+    /// This thread's enumeration of the database. It is in the thread, not in
+    /// the process: threads don't disturb each other, and a fork copies it
+    /// without a lock that could be held.
+    fn enumeration() -> &'static LocalKey<Enumeration<Self>>;
 }
 
-/// What a thread holds of a database between two calls. It is in the
-/// thread, not in the process: threads don't disturb each other, and a fork
-/// copies it without a lock that could be held.
-pub(crate) struct Local<R> {
-    /// Where the enumeration stands.
-    pub(crate) enumeration: Enumeration<R>,
-    kept: Cell<Option<Kept<R>>>,
+thread_local! {
+    /// The answer that didn't fit.
+    static KEPT: Cell<Option<Kept>> = const { Cell::new(None) };
 }
 
 /// Whether this process ever kept an answer. Most never do, and are spared the
-/// making of a thread's `Local`.
-static KEPT: AtomicBool = AtomicBool::new(false);
+/// making of a thread's [`KEPT`].
+static EVER_KEPT: AtomicBool = AtomicBool::new(false);
 
-struct Kept<R> {
+struct Kept {
     request: Request,
-    entry: R,
+    entry: Box<dyn Any>,
     since: Instant,
-}
-
-impl<R> Local<R> {
-    /// Holds nothing.
-    pub(crate) const fn new() -> Self {
-        Self { enumeration: Enumeration::new(), kept: Cell::new(None) }
-    }
 }
 
 /// Puts a request to this host's daemon.
@@ -83,21 +75,24 @@ pub(crate) fn lookup<R: Record>(
         (R::one(response)?, Instant::now())
     };
     target.fill(|buffer| entry.to_c(buffer)).map_err(|Short| {
-        KEPT.store(true, Ordering::Relaxed);
+        EVER_KEPT.store(true, Ordering::Relaxed);
+        let kept = Kept { request, entry: Box::new(entry), since };
         // A thread that is ending has no place to keep it; it will ask again.
-        let _ = R::local().try_with(|l| l.kept.set(Some(Kept { request, entry, since })));
+        let _ = KEPT.try_with(|slot| slot.set(Some(kept)));
         Failure::ShortBuffer
     })
 }
 
 /// Takes what is kept, if it answers this request. Whatever it is, it is let go.
 fn take<R: Record>(request: &Request) -> Option<(R, Instant)> {
-    if !KEPT.load(Ordering::Relaxed) {
+    if !EVER_KEPT.load(Ordering::Relaxed) {
         return None;
     }
-    let kept = R::local().try_with(|local| local.kept.take()).ok()??;
-    (is_same(&kept.request, request) && kept.since.elapsed() < PATIENCE)
-        .then_some((kept.entry, kept.since))
+    let kept = KEPT.try_with(Cell::take).ok()??;
+    if !is_same(&kept.request, request) || kept.since.elapsed() >= PATIENCE {
+        return None;
+    }
+    Some((*kept.entry.downcast().ok()?, kept.since))
 }
 
 /// Whether two lookups ask for the same.

@@ -1,24 +1,14 @@
-//! What surrounds every call: no panic leaves it, nothing is printed, errno is set.
+//! What surrounds every call: the guard of `common::guest`, and errno.
 
-use std::cell::Cell;
 use std::ffi::CStr;
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::account::Name;
+use common::guest;
 use libc::{c_char, c_int};
 use libnss::interop::NssStatus;
 
 use crate::report;
 use crate::status::Failure;
-
-/// Whether this library's panic hook is in place.
-static QUIET: AtomicBool = AtomicBool::new(false);
-
-thread_local! {
-    /// What the panic that is on its way says.
-    static PANIC: Cell<Option<String>> = const { Cell::new(None) };
-}
 
 /// Where a call's errno goes: glibc's own, or the caller's.
 pub(crate) struct Errno(*mut c_int);
@@ -62,14 +52,11 @@ impl Text {
 /// Runs the body of an entry point and gives its status to glibc. A panic is
 /// a fault of this module, so the answer is "unavailable".
 pub(crate) fn enter(errno: &Errno, body: impl FnOnce() -> Result<(), Failure>) -> c_int {
-    // What the body leaves behind after a panic is safe to meet again: state
-    // that lives longer is taken out while it is worked with.
-    let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
-        be_quiet();
-        body()
-    }))
-    .unwrap_or_else(|_| {
-        let _ = panic::catch_unwind(report_panic);
+    // After a panic: state that lives longer is taken out while it is worked with.
+    let outcome = guest::enter(body).unwrap_or_else(|place| {
+        let _ = guest::enter(|| {
+            report::rarely(&format_args!("fault in libnss_ldap.so.2 at {place}"));
+        });
         Err(Failure::Unavailable)
     });
     let Err(failure) = outcome else { return NssStatus::Success as c_int };
@@ -79,22 +66,6 @@ pub(crate) fn enter(errno: &Errno, body: impl FnOnce() -> Result<(), Failure>) -
         unsafe { errno.0.write(code) };
     }
     status as c_int
-}
-
-/// The default hook writes to the host's stderr and reads `RUST_BACKTRACE`.
-/// This library has a standard library of its own, so its hook is nobody else's.
-/// A flag, not a lock: a fork in between must not leave a child waiting.
-fn be_quiet() {
-    if !QUIET.load(Ordering::Relaxed) && !QUIET.swap(true, Ordering::Relaxed) {
-        panic::set_hook(Box::new(|info| {
-            let _ = PANIC.try_with(|slot| slot.set(Some(info.to_string())));
-        }));
-    }
-}
-
-fn report_panic() {
-    let text = PANIC.try_with(Cell::take).ok().flatten().unwrap_or_default();
-    report::rarely(&format_args!("fault in libnss_ldap.so.2: {}", text.replace('\n', " ")));
 }
 
 #[cfg(test)]

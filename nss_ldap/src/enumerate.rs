@@ -38,7 +38,7 @@ impl<R> Enumeration<R> {
 #[expect(clippy::unnecessary_wraps, reason = "the body of an entry point")]
 pub(crate) fn reset<R: Record>() -> Result<(), Failure> {
     // A thread that is ending holds nothing any more.
-    let _ = R::local().try_with(|local| local.enumeration.0.set(State::Start));
+    let _ = R::enumeration().try_with(|cell| cell.0.set(State::Start));
     Ok(())
 }
 
@@ -48,9 +48,8 @@ pub(crate) fn next<R: Record>(
     target: Target<R::C>,
     ask: impl Fn(&Request, Deadline) -> Response,
 ) -> Result<(), Failure> {
-    R::local()
-        .try_with(|local| {
-            let cell = &local.enumeration.0;
+    R::enumeration()
+        .try_with(|Enumeration(cell)| {
             // If this panics the enumeration is broken, and says so.
             let mut state = cell.replace(State::Over(Failure::Unavailable));
             let outcome = step(&mut state, target, ask);

@@ -6,14 +6,14 @@ use common::account::{Gid, Group};
 use common::protocol::{Batch, Map, Request, Response};
 use libc::{c_char, c_int, gid_t, group, size_t};
 
-use crate::answer::{self, Local, Record, host};
+use crate::answer::{self, Record, host};
 use crate::buffer::{Buffer, Short, Target};
 use crate::entry::{Errno, Text, enter};
-use crate::enumerate;
+use crate::enumerate::{self, Enumeration};
 use crate::status::{self, Failure};
 
 thread_local! {
-    static LOCAL: Local<Group> = const { Local::new() };
+    static ENUMERATION: Enumeration<Group> = const { Enumeration::new() };
 }
 
 impl Record for Group {
@@ -46,8 +46,8 @@ impl Record for Group {
         })
     }
 
-    fn local() -> &'static LocalKey<Local<Self>> {
-        &LOCAL
+    fn enumeration() -> &'static LocalKey<Enumeration<Self>> {
+        &ENUMERATION
     }
 }
 

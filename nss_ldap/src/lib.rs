@@ -16,7 +16,7 @@
 //! | `answer` | one lookup, and the answer that is kept for a bigger buffer |
 //! | `enumerate` | where a thread's enumeration stands |
 //! | `buffer` | the caller's buffer |
-//! | `entry` | what surrounds every call: no panic leaves, errno is set |
+//! | `entry` | what surrounds every call: `common::guest`, errno |
 //! | `status` | which answer is which status and errno |
 //! | `report` | the rare line in the log |
 

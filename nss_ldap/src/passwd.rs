@@ -6,14 +6,14 @@ use common::account::{Uid, User};
 use common::protocol::{Batch, Map, Request, Response};
 use libc::{c_char, c_int, passwd, size_t, uid_t};
 
-use crate::answer::{self, Local, Record, host};
+use crate::answer::{self, Record, host};
 use crate::buffer::{Buffer, Short, Target};
 use crate::entry::{Errno, Text, enter};
-use crate::enumerate;
+use crate::enumerate::{self, Enumeration};
 use crate::status::{self, Failure};
 
 thread_local! {
-    static LOCAL: Local<User> = const { Local::new() };
+    static ENUMERATION: Enumeration<User> = const { Enumeration::new() };
 }
 
 impl Record for User {
@@ -50,8 +50,8 @@ impl Record for User {
         })
     }
 
-    fn local() -> &'static LocalKey<Local<Self>> {
-        &LOCAL
+    fn enumeration() -> &'static LocalKey<Enumeration<Self>> {
+        &ENUMERATION
     }
 }
 

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use common::guest;
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
 /// The seconds between two lines of one process.
@@ -40,6 +41,7 @@ fn is_due(last: &AtomicU64, now: u64) -> bool {
 /// reuse. `std` sends with `MSG_NOSIGNAL`.
 fn send(message: &dyn Display, path: &str) {
     let Ok(socket) = UnixDatagram::unbound() else { return };
+    let Ok(socket) = guest::above_standard(socket.into()).map(UnixDatagram::from) else { return };
     // A log daemon that looks up users waits for nobody here.
     if socket.set_nonblocking(true).is_ok() && socket.connect(path).is_ok() {
         let mut logger = Logger::new(LoggerBackend::Unix(socket), Plain);

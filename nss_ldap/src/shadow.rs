@@ -6,14 +6,14 @@ use common::account::Shadow;
 use common::protocol::{Batch, Map, Request, Response};
 use libc::{c_char, c_int, c_long, c_ulong, size_t, spwd};
 
-use crate::answer::{self, Local, Record, host};
+use crate::answer::{self, Record, host};
 use crate::buffer::{Buffer, Short, Target};
 use crate::entry::{Errno, Text, enter};
-use crate::enumerate;
+use crate::enumerate::{self, Enumeration};
 use crate::status::{self, Failure};
 
 thread_local! {
-    static LOCAL: Local<Shadow> = const { Local::new() };
+    static ENUMERATION: Enumeration<Shadow> = const { Enumeration::new() };
 }
 
 impl Record for Shadow {
@@ -51,8 +51,8 @@ impl Record for Shadow {
         })
     }
 
-    fn local() -> &'static LocalKey<Local<Self>> {
-        &LOCAL
+    fn enumeration() -> &'static LocalKey<Enumeration<Self>> {
+        &ENUMERATION
     }
 }
 

@@ -181,6 +181,19 @@ fn an_answer_that_did_not_fit_answers_nothing_else() {
     assert_eq!(look_up(1024, by_name("alice"), |_| Response::NotFound), Err(Failure::NotFound));
 }
 
+/// Programs look users and groups up in turn; what is kept of a large group
+/// must not stay until the next group.
+#[test]
+fn an_answer_that_did_not_fit_is_let_go_by_a_lookup_in_another_database() {
+    let large = |answer: Response| {
+        let request = Request::GroupByName(name("staff"));
+        call::<Group, _>(9, |target| lookup::<Group>(request, target, |_, _| answer), |_| ())
+    };
+    assert_eq!(large(Response::Group(group(9))), Err(Failure::ShortBuffer));
+    assert_eq!(look_up(1024, by_name("bob"), |_| Response::NotFound), Err(Failure::NotFound));
+    assert_eq!(large(Response::NotFound), Err(Failure::NotFound));
+}
+
 #[test]
 fn an_answer_that_did_not_fit_stays_in_its_thread() {
     let ask = |_: &Request| Response::User(user("alice"));

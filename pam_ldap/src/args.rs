@@ -24,7 +24,8 @@ use pamsm::PamError;
 /// An option that isn't known is logged and has no effect. One whose value
 /// can't be used is another matter: leaving out `minimum_uid=` or asking
 /// another daemon than the one written could let somebody in. Then nobody is
-/// asked, and all answers are "unavailable" ([`Args::broken`]).
+/// asked, and all answers are "unavailable" ([`Args::broken`]), which
+/// `ignore_authinfo_unavail` doesn't excuse: it is meant for an outage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct Args {
@@ -112,7 +113,7 @@ impl Args {
     /// Turns the codes that these options are about into `PAM_IGNORE`.
     /// `outage` says whether the code stands for one: `PAM_TRY_AGAIN` may.
     pub(crate) fn excuse(&self, code: PamError, outage: bool) -> PamError {
-        let ignored = (outage && self.ignore_authinfo_unavail)
+        let ignored = (outage && self.ignore_authinfo_unavail && self.broken.is_none())
             || (code == PamError::USER_UNKNOWN && self.ignore_unknown_user);
         if ignored { PamError::IGNORE } else { code }
     }
@@ -169,6 +170,14 @@ mod tests {
             &["config=/a", "socket=/b"],
         ] {
             assert!(Args::parse(options.iter().copied()).broken.is_some(), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_broken_is_never_ignored_as_an_outage() {
+        let args = Args::parse(["ignore_authinfo_unavail", "minimum_uid=1O00"]);
+        for code in [PamError::AUTHINFO_UNAVAIL, PamError::TRY_AGAIN] {
+            assert_eq!(args.excuse(code, true), code);
         }
     }
 

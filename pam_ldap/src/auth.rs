@@ -14,6 +14,11 @@ use crate::status::Phase;
 /// asks for, so that time doesn't tell the two apart.
 pub(crate) const FAIL_DELAY: u32 = 2_000_000;
 
+/// What sshd gives to PAM, over and over up to the length of what was typed, in
+/// place of the password of somebody whom it has refused already
+/// (`fake_password` in its `auth-pam.c`).
+const REFUSED_BY_SSHD: &[u8] = b"\x08\n\r\x7fINCORRECT";
+
 /// Authenticates the user, and leaves for the next phases what was learned.
 pub(crate) fn authenticate(login: &mut Login<'_>) -> PamError {
     attempt(login).unwrap_or_else(|code| code)
@@ -64,6 +69,12 @@ fn check(
             return Ok(PamError::AUTH_ERR);
         }
     };
+    if is_refused_by_sshd(&password) {
+        // To the server it would be one more wrong password of this user's,
+        // until the account is locked.
+        login.notice(name, "sshd has refused this user (no password was tried)");
+        return Ok(PamError::AUTH_ERR);
+    }
     let request = Request::Authenticate {
         name: name.clone(),
         password: password.clone(),
@@ -85,6 +96,11 @@ fn check(
     }
     login.tell_all(code, &response);
     Ok(code)
+}
+
+fn is_refused_by_sshd(password: &Secret) -> bool {
+    let bytes = password.expose().as_bytes();
+    bytes.iter().eq(REFUSED_BY_SSHD.iter().cycle().take(bytes.len()))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! The six functions that libpam looks up. Each catches unwinding: what isn't
-//! decided is an error of the service, never a success.
+//! The six functions that libpam looks up. Each runs under the guard of
+//! `common::guest`: what isn't decided because of a fault of ours is an error of
+//! the service, never a success.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use common::guest;
 use pamsm::{LogLvl, PamError};
 
 use crate::args::Args;
@@ -109,12 +109,11 @@ unsafe fn enter(
     words: *const *const c_char,
     phase: impl FnOnce(&mut Login<'_>) -> PamError,
 ) -> c_int {
-    silence_panics();
     // SAFETY: libpam's handle, and libpam calls one module at a time.
     let Some(mut handle) = (unsafe { Pam::new(pam) }) else {
         return PamError::SERVICE_ERR as c_int;
     };
-    let code = guard(|| {
+    let code = guest::enter(|| {
         // SAFETY: libpam's arguments, passed on.
         let options = unsafe { options(count, words) };
         let args = Args::parse(options.iter().map(String::as_str));
@@ -122,25 +121,12 @@ unsafe fn enter(
             Login { handle: &mut handle, source: &args, args: &args, flags: Flags(flags) };
         phase(&mut login)
     });
-    let code = code.unwrap_or_else(|| {
-        handle.log(LogLvl::CRIT, "internal error; please report it");
+    let code = code.unwrap_or_else(|place| {
+        let line = format!("internal error at {place}; please report it");
+        let _ = guest::enter(|| handle.log(LogLvl::CRIT, &line));
         PamError::SERVICE_ERR
     });
     code as c_int
-}
-
-/// The value of `f`, or `None` when it panics.
-fn guard<T>(f: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(f)).ok()
-}
-
-/// A panic's message would be written to the stderr of a program that isn't
-/// ours. The hook is that of this library's own copy of std.
-fn silence_panics() {
-    static DONE: AtomicBool = AtomicBool::new(false);
-    if !DONE.swap(true, Ordering::Relaxed) {
-        std::panic::set_hook(Box::new(|_| {}));
-    }
 }
 
 /// The words behind the module's name in its line.
@@ -165,11 +151,6 @@ unsafe fn options(count: c_int, words: *const *const c_char) -> Vec<String> {
 mod tests {
     use super::*;
     use std::ptr;
-
-    #[test]
-    fn a_panic_ends_in_a_value() {
-        assert_eq!(guard(|| -> i32 { panic!("on purpose: a test of the guard") }), None);
-    }
 
     #[test]
     fn without_a_handle_nothing_succeeds() {

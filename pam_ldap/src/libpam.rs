@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr::{self, NonNull};
 
+use common::guest;
 use common::secret::Secret;
 use pamsm::{LogLvl, PamError, PamMsgStyle};
 use zeroize::Zeroizing;
@@ -192,6 +193,7 @@ fn number(token: Token) -> c_int {
 unsafe extern "C" fn forget(_: *mut c_void, data: *mut c_void, _: c_int) {
     if !data.is_null() {
         // SAFETY: `remember` made it of a Box, and libpam gives it back once.
-        drop(unsafe { Box::from_raw(data.cast::<Memory>()) });
+        let memory = unsafe { Box::from_raw(data.cast::<Memory>()) };
+        let _ = guest::enter(|| drop(memory));
     }
 }

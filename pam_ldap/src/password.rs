@@ -7,7 +7,7 @@
 //! directory's configuration to judge.
 
 use common::account::Name;
-use common::protocol::{Proof, Request, Response, Verdict};
+use common::protocol::{Proof, Request, Response, Ticket, Verdict};
 use common::secret::Secret;
 use pamsm::{PamError, PamFlags};
 
@@ -15,6 +15,11 @@ use crate::auth::FAIL_DELAY;
 use crate::handle::{Flaw, Memory, Token, Tone};
 use crate::login::{Flags, Login};
 use crate::status::Phase;
+
+/// How many new passwords a user may try who must have one to come in. Once the
+/// login has ended, a last grace login can't be repeated; and `pam_unix(8)` asks
+/// as often.
+const TRIES: usize = 3;
 
 const UNREACHABLE: &str = "The directory can't be reached; the password was not changed.";
 
@@ -135,34 +140,83 @@ fn update(login: &mut Login<'_>) -> Result<PamError, PamError> {
     let name = subject(login, Phase::Update)?;
     let memory = demanded(login, &name);
     if memory.is_none() && is_reset(login) {
-        let new = new_password(login, &name)?;
+        let new = new_password(login, &name, true).map_err(|code| match code {
+            PamError::TRY_AGAIN => PamError::AUTHTOK_ERR,
+            code => code,
+        })?;
         let response = login.source.ask(&Request::ResetPassword { name: name.clone(), new });
         return finish(login, &name, &response);
     }
-    let ticket = memory.as_ref().and_then(|m| m.ticket);
+    let tries = if memory.is_some() { TRIES } else { 1 };
+    let mut ticket = memory.as_ref().and_then(|m| m.ticket);
     let old = match memory.and_then(|m| m.password) {
         Some(password) => Some(password),
         None if ticket.is_some() => None,
         None => Some(old_password(login, &name)?),
     };
-    let new = new_password(login, &name)?;
+    let stacked = login.handle.token(Token::Password).is_some();
+    let mut code = PamError::AUTHTOK_ERR;
+    for attempt in 0..tries {
+        let new = match new_password(login, &name, attempt == 0) {
+            Ok(new) => new,
+            Err(PamError::TRY_AGAIN) => continue,
+            // Nobody answers any more: what was wrong before still is.
+            Err(_) if attempt > 0 => break,
+            Err(code) => return Err(code),
+        };
+        let response = put(login, &name, ticket, old.as_ref(), &new)?;
+        code = finish(login, &name, &response)?;
+        ticket = renewed(login, &name, &response)?.or(ticket);
+        let refused =
+            matches!(&response, Response::Login(a) if a.verdict == Verdict::NewPasswordRefused);
+        if !refused || stacked {
+            break;
+        }
+    }
+    Ok(code)
+}
+
+/// Asks for the change with what shows that it is allowed.
+fn put(
+    login: &Login<'_>,
+    name: &Name,
+    ticket: Option<Ticket>,
+    old: Option<&Secret>,
+    new: &Secret,
+) -> Result<Response, PamError> {
     let ask = |proof| {
         let request = Request::ChangePassword { name: name.clone(), proof, new: new.clone() };
         login.source.ask(&request)
     };
-    let mut response = None;
-    if let Some(ticket) = ticket {
-        response = Some(ask(Proof::Ticket(ticket)));
-    }
-    // A ticket may be spent, or its connection lost; the old password isn't.
+    let response = ticket.map(|ticket| ask(Proof::Ticket(ticket)));
+    // What is answered to a ticket that is spent or unknown, or whose connection
+    // was lost before the new password was sent. After any other answer, or none,
+    // the password may be changed already, and nothing is sent twice.
     let spent = |response: &Response| matches!(response, Response::Login(a) if a.verdict == Verdict::WrongPassword);
-    let response = match (response, old) {
-        (Some(response), Some(old)) if spent(&response) => ask(Proof::Old(old)),
-        (Some(response), _) => response,
-        (None, Some(old)) => ask(Proof::Old(old)),
-        (None, None) => return Err(PamError::AUTHTOK_RECOVERY_ERR),
-    };
-    finish(login, &name, &response)
+    match (response, old) {
+        (Some(response), Some(old)) if spent(&response) => Ok(ask(Proof::Old(old.clone()))),
+        (Some(response), _) => Ok(response),
+        (None, Some(old)) => Ok(ask(Proof::Old(old.clone()))),
+        (None, None) => Err(PamError::AUTHTOK_RECOVERY_ERR),
+    }
+}
+
+/// The ticket for the next attempt, when the server has refused a new password.
+/// It is left in the handle, too: an application may call once more.
+fn renewed(
+    login: &mut Login<'_>,
+    name: &Name,
+    response: &Response,
+) -> Result<Option<Ticket>, PamError> {
+    let Response::Login(answer) = response else { return Ok(None) };
+    if answer.verdict == Verdict::NewPasswordRefused
+        && answer.ticket.is_some()
+        && let Some(mut memory) = login.memory(name)
+    {
+        memory.ticket = answer.ticket;
+        login.handle.remember(Some(memory))?;
+    }
+    Ok(answer.ticket)
 }
 
 /// The old password: from the preliminary check, or, where the stack has
@@ -178,10 +232,10 @@ fn old_password(login: &mut Login<'_>, name: &Name) -> Result<Secret, PamError> 
     })
 }
 
-/// The new password: from an earlier module (`pam_pwquality(8)`), or from the
-/// user, who types it twice.
-fn new_password(login: &mut Login<'_>, name: &Name) -> Result<Secret, PamError> {
-    let given = match login.handle.token(Token::Password) {
+/// The new password: from an earlier module (`pam_pwquality(8)`) if that counts,
+/// or from the user, who types it twice; `PAM_TRY_AGAIN` if the two differ.
+fn new_password(login: &mut Login<'_>, name: &Name, stack: bool) -> Result<Secret, PamError> {
+    let given = match login.handle.token(Token::Password).filter(|_| stack) {
         Some(given) => given,
         None if login.args.use_authtok => {
             login.notice(name, "no earlier module has asked for a new password (use_authtok)");
@@ -194,7 +248,7 @@ fn new_password(login: &mut Login<'_>, name: &Name) -> Result<Secret, PamError> 
                 let second = login.handle.prompt("Retype new password: ")?;
                 if !same(&first, &second) {
                     login.tell(Tone::Error, "The passwords don't match.");
-                    return Err(PamError::AUTHTOK_ERR);
+                    return Err(PamError::TRY_AGAIN);
                 }
             }
             first

@@ -153,6 +153,15 @@ fn a_second_line_uses_the_password_of_the_first() {
     assert_eq!(app.heard(), ["Password: "]);
 }
 
+/// A cancellation unwinds the stack, and would end the process inside the module.
+#[test]
+fn a_thread_that_is_cancelled_during_a_login_ends_the_login_and_not_the_process() {
+    let daemon = Daemon::start(|_| login(Verdict::WrongPassword));
+    let mut app = Application::start(ALONE, daemon.socket(), "alice", &["guess"]);
+    app.authenticate_cancelled();
+    assert_eq!(daemon.asked().len(), 1);
+}
+
 #[test]
 fn the_next_module_is_asked_during_an_outage() {
     let dir = tempfile::tempdir().unwrap();

@@ -105,6 +105,20 @@ fn an_announced_length_is_not_believed() {
     assert!(matches!(ask(&path, LONG), Response::Unavailable(Unavailable::Daemon(_))));
 }
 
+/// A user never takes megabytes of a host's memory.
+#[test]
+fn an_answer_longer_than_its_question_can_need_is_unavailable() {
+    let (_dir, path) = daemon(|mut stream| {
+        read_request(&mut stream);
+        let ids = vec![Gid::new(100_000).unwrap(); 50_000];
+        let _ = stream.write_all(&encode_response(&Response::Gids(ids)).unwrap());
+    });
+    let request = Request::UserByName(Name::parse("alice").unwrap());
+    let answer = Client::Socket(&path).ask(&request, Deadline::after(LONG));
+    let Response::Unavailable(Unavailable::Daemon(why)) = answer else { panic!("{answer:?}") };
+    assert_eq!(why, frame::FrameError::TooLong.to_string());
+}
+
 #[test]
 fn a_daemon_that_trickles_runs_into_the_deadline() {
     let (_dir, path) = daemon(|mut stream| {

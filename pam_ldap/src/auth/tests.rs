@@ -2,7 +2,7 @@ use super::*;
 use crate::fake::{Case, alice, must_change, outage, says, verdict};
 use crate::handle::{Handle, Tone};
 use common::account::Gid;
-use common::protocol::{Refused, Verdict};
+use common::protocol::{Refused, Unavailable, Verdict};
 use pamsm::PamFlags;
 
 #[test]
@@ -49,6 +49,36 @@ fn what_cannot_be_a_password_is_never_sent() {
         assert_eq!(case.run(authenticate), PamError::AUTH_ERR);
         assert!(case.asked().is_empty());
     }
+}
+
+/// It would count as a wrong password, and lock users out whom sshd keeps out.
+#[test]
+fn what_sshd_sends_for_a_user_whom_it_has_refused_is_never_sent() {
+    let fakes =
+        [&b"\x08\n\r\x7fINCORRECT"[..], b"\x08\n\r\x7fINCO", b"\x08\n\r\x7fINCORRECT\x08\n\r"];
+    for fake in fakes {
+        let mut case = Case::new().types(&[fake]);
+        assert_eq!(case.run(authenticate), PamError::AUTH_ERR);
+        assert!(case.asked().is_empty());
+    }
+}
+
+#[test]
+fn a_password_that_only_resembles_sshds_is_sent() {
+    for password in [&b"INCORRECT"[..], b"\x08\n\r\x7fINCORRECT!"] {
+        let mut case = Case::new().types(&[password]).answered([verdict(Verdict::Accepted)]);
+        assert_eq!(case.run(authenticate), PamError::SUCCESS);
+    }
+}
+
+#[test]
+fn a_broken_option_is_not_excused_as_an_outage() {
+    let why = Unavailable::Configuration("option".into());
+    let mut case = Case::new()
+        .options(&["minimum_uid=1O00", "ignore_authinfo_unavail"])
+        .types(&[b"x"])
+        .answered([Response::Unavailable(why)]);
+    assert_eq!(case.run(authenticate), PamError::AUTHINFO_UNAVAIL);
 }
 
 #[test]

@@ -3,6 +3,7 @@ use crate::account::authorize;
 use crate::auth::authenticate;
 use crate::fake::{Case, alice, must_change, outage, says, verdict};
 use crate::handle::Handle;
+use common::protocol::LoginAnswer;
 
 const EXPIRED: i32 = PamFlags::CHANGE_EXPIRED_AUTHTOK.bits();
 
@@ -203,6 +204,61 @@ fn the_ticket_of_a_last_grace_login_is_used() {
         .answered([alice(2000), verdict(Verdict::Accepted)]);
     assert_eq!(case.run(change), PamError::SUCCESS);
     assert_eq!(last(&case), "change alice #7 new");
+}
+
+/// A last grace login can't be repeated, so a typo must not be the end of it.
+#[test]
+fn a_demanded_change_may_be_tried_again_with_the_same_ticket() {
+    let mut case = forced(must_change(Some(7)));
+    assert_eq!(case.run(change), PamError::SUCCESS);
+    let typed: [&[u8]; 6] = [b"new", b"mew", b"weak", b"weak", b"better", b"better"];
+    let mut case = case.next(Flags::UPDATE | EXPIRED).types(&typed).answered([
+        alice(2000),
+        verdict(Verdict::NewPasswordRefused),
+        verdict(Verdict::Accepted),
+    ]);
+    assert_eq!(case.run(change), PamError::SUCCESS);
+    assert_eq!(last(&case), "change alice #7 better");
+    assert_eq!(case.handle.token(Token::Password).unwrap().unwrap().expose(), "better");
+}
+
+/// The server has refused the first one, and given a new ticket for another try.
+#[test]
+fn a_refused_new_password_leaves_its_new_ticket_for_the_next_attempt_and_the_next_call() {
+    let refused = |ticket| {
+        let ticket = Some(Ticket(ticket));
+        Response::Login(LoginAnswer { ticket, ..Verdict::NewPasswordRefused.into() })
+    };
+    let mut case = forced(must_change(Some(7)));
+    assert_eq!(case.run(change), PamError::SUCCESS);
+    let mut case = case.next(Flags::UPDATE | EXPIRED).types(&[b"weak".as_slice(); 6]).answered([
+        alice(2000),
+        refused(8),
+        refused(9),
+        refused(10),
+    ]);
+    assert_eq!(case.run(change), PamError::AUTHTOK_ERR);
+    assert_eq!(last(&case), "change alice #9 weak");
+    let mut case = case
+        .next(Flags::UPDATE | EXPIRED)
+        .types(&[b"better", b"better"])
+        .answered([alice(2000), verdict(Verdict::Accepted)]);
+    assert_eq!(case.run(change), PamError::SUCCESS);
+    assert_eq!(last(&case), "change alice #10 better");
+}
+
+#[test]
+fn a_demanded_change_is_not_tried_for_ever() {
+    let mut case = forced(must_change(None));
+    assert_eq!(case.run(change), PamError::SUCCESS);
+    let refused = || verdict(Verdict::NewPasswordRefused);
+    let mut case = case.next(Flags::UPDATE | EXPIRED).types(&[b"weak".as_slice(); 6]).answered([
+        alice(2000),
+        refused(),
+        refused(),
+        refused(),
+    ]);
+    assert_eq!(case.run(change), PamError::AUTHTOK_ERR);
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::ptr;
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
@@ -46,13 +48,28 @@ unsafe extern "C" {
         pam: *mut *mut c_void,
     ) -> c_int;
     fn pam_end(pam: *mut c_void, status: c_int) -> c_int;
-    fn pam_authenticate(pam: *mut c_void, flags: c_int) -> c_int;
     fn pam_acct_mgmt(pam: *mut c_void, flags: c_int) -> c_int;
     fn pam_setcred(pam: *mut c_void, flags: c_int) -> c_int;
     fn pam_open_session(pam: *mut c_void, flags: c_int) -> c_int;
     fn pam_close_session(pam: *mut c_void, flags: c_int) -> c_int;
     fn pam_chauthtok(pam: *mut c_void, flags: c_int) -> c_int;
     fn pam_set_item(pam: *mut c_void, item: c_int, value: *const c_void) -> c_int;
+}
+
+#[link(name = "pam")]
+unsafe extern "C-unwind" {
+    // A cancellation unwinds it, once it has left the module.
+    fn pam_authenticate(pam: *mut c_void, flags: c_int) -> c_int;
+}
+
+unsafe extern "C" {
+    fn pthread_cancel(thread: libc::pthread_t) -> c_int;
+    fn pthread_create(
+        thread: *mut libc::pthread_t,
+        attributes: *const libc::pthread_attr_t,
+        start: unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void,
+        argument: *mut c_void,
+    ) -> c_int;
 }
 
 /// An application may take over the waiting after a failure; a test doesn't wait.
@@ -65,6 +82,8 @@ unsafe extern "C" fn no_delay(_: c_int, _: u32, _: *mut c_void) {}
 struct Person {
     answers: VecDeque<String>,
     heard: Vec<String>,
+    /// Whether the next prompt cancels the thread that it comes from.
+    cancels: bool,
 }
 
 /// One transaction.
@@ -88,7 +107,7 @@ impl Application {
         }
         fs::write(folder.path().join("login"), lines).unwrap();
         let answers = answers.iter().map(ToString::to_string).collect();
-        let person = Box::into_raw(Box::new(Person { answers, heard: Vec::new() }));
+        let person = Box::into_raw(Box::new(Person { answers, ..Person::default() }));
         let conversation = Conversation { call: converse, context: person.cast() };
         let user = CString::new(user).unwrap();
         let path = CString::new(folder.path().to_str().unwrap()).unwrap();
@@ -118,7 +137,22 @@ impl Application {
     }
 
     pub(crate) fn authenticate(&mut self) -> c_int {
-        self.call(pam_authenticate, 0)
+        // SAFETY: libpam's own function with its handle.
+        self.status = unsafe { pam_authenticate(self.pam, 0) };
+        self.status
+    }
+
+    /// Authenticates in a thread that is cancelled while it asks for the password.
+    pub(crate) fn authenticate_cancelled(&mut self) {
+        // SAFETY: made by `start`; libpam isn't running now.
+        unsafe { (*self.person).cancels = true };
+        let mut thread = 0;
+        let (attributes, pam) = (ptr::null(), self.pam);
+        // SAFETY: `work` takes libpam's handle, which nobody else uses until the join.
+        let code = unsafe { pthread_create(&raw mut thread, attributes, work, pam) };
+        assert_eq!(code, 0);
+        // SAFETY: the thread that was just made.
+        assert_eq!(unsafe { libc::pthread_join(thread, ptr::null_mut()) }, 0);
     }
 
     pub(crate) fn account(&mut self) -> c_int {
@@ -167,6 +201,13 @@ impl Drop for Application {
     }
 }
 
+/// The life of a thread that may be cancelled; no frame of Rust's has anything to drop.
+unsafe extern "C-unwind" fn work(pam: *mut c_void) -> *mut c_void {
+    // SAFETY: the handle that `authenticate_cancelled` gave.
+    unsafe { pam_authenticate(pam, 0) };
+    ptr::null_mut()
+}
+
 unsafe extern "C" fn converse(
     count: c_int,
     messages: *mut *const Message,
@@ -184,6 +225,12 @@ unsafe extern "C" fn converse(
     let person = unsafe { &mut *context.cast::<Person>() };
     // SAFETY: a message's text is NUL-terminated.
     let text = unsafe { CStr::from_ptr(message.text) };
+    if person.cancels {
+        // SAFETY: no arguments.
+        let this = unsafe { libc::pthread_self() };
+        // SAFETY: the calling thread, which lives.
+        unsafe { pthread_cancel(this) };
+    }
     person.heard.push(text.to_str().unwrap().to_owned());
     // SAFETY: plain allocation; zeroes are a valid answer.
     let answer: *mut Answer = unsafe { libc::calloc(1, size_of::<Answer>()) }.cast();
@@ -201,12 +248,20 @@ unsafe extern "C" fn converse(
     0
 }
 
-/// The module as Cargo has built it for this test: beside the test, or one folder up.
-pub(crate) fn module() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let found = test.ancestors().skip(1).take(2).map(|dir| dir.join("libpam_ldap.so"));
-    let found: Vec<PathBuf> = found.filter(|path| path.exists()).collect();
-    let newest =
-        found.into_iter().max_by_key(|path| fs::metadata(path).unwrap().modified().unwrap());
-    newest.expect("cargo builds the module with its tests")
+/// The module, built anew if need be: Cargo doesn't build a cdylib for its tests.
+/// Built alone, so that no other package's features get into it.
+pub(crate) fn module() -> &'static Path {
+    static MODULE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let test = std::env::current_exe().unwrap();
+        let profile = test.ancestors().nth(2).unwrap();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--package", "pam_ldap", "--target-dir"]);
+        cargo.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().unwrap().success());
+        profile.join("libpam_ldap.so")
+    });
+    &MODULE
 }
