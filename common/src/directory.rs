@@ -1,7 +1,7 @@
 //! Resolves users and groups of one directory.
 //!
 //! A lookup is one search on a kept connection. What comes back is judged by
-//! the [schema](crate::schema); an entry that can't be a user or group of this
+//! the schema (`schema.rs`); an entry that can't be a user or group of this
 //! host counts as absent, and the log says why.
 
 use std::collections::BTreeSet;
@@ -68,6 +68,11 @@ impl Directory {
                 }))
             })
             .collect()
+    }
+
+    /// Why requests fail at once, if there is an outage.
+    pub fn outage(&self) -> Option<LdapError> {
+        self.pool.outage()
     }
 
     /// A user by name, which may be any of the names of an entry.

@@ -58,6 +58,12 @@ impl Service {
         }))
     }
 
+    /// Why every request fails at once, if there is an outage. Only one of the
+    /// first directory does that: what it has is found in spite of the others.
+    pub fn outage(&self) -> Option<Unavailable> {
+        self.directories.first()?.outage().map(Unavailable::from)
+    }
+
     /// Answers a request, no later than the deadline. Dropping the future gives
     /// the request up; a password change that is under way must not be dropped.
     pub async fn handle(&self, peer: Peer, request: Request, deadline: Deadline) -> Response {

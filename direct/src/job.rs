@@ -42,7 +42,11 @@ pub(crate) struct Pending {
     until: Instant,
 }
 
-struct Promise(Arc<Slot>);
+/// Fills the slot when dropped.
+struct Promise {
+    slot: Arc<Slot>,
+    answer: Option<Vec<u8>>,
+}
 
 #[derive(Default)]
 struct Slot {
@@ -62,7 +66,7 @@ enum State {
 /// A job and its waiting side.
 pub(crate) fn new(payload: &[u8], config: &Path, peer: Peer, deadline: Deadline) -> (Job, Pending) {
     let slot = Arc::new(Slot::default());
-    let promise = Promise(Arc::clone(&slot));
+    let promise = Promise { slot: Arc::clone(&slot), answer: None };
     let payload = Zeroizing::new(payload.to_vec());
     let job = Job { payload, config: config.to_owned(), peer, deadline, promise, worker: None };
     (job, Pending { slot, until: deadline.instant() + GRACE })
@@ -83,10 +87,8 @@ impl Job {
     }
 
     /// Answers it.
-    pub(crate) fn answer(self, response: &Response) {
-        if let Some(frame) = encode(response) {
-            self.promise.0.set(State::Answered(frame));
-        }
+    pub(crate) fn answer(mut self, response: &Response) {
+        self.promise.answer = encode(response);
     }
 
     /// Answers that nobody knows.
@@ -96,6 +98,8 @@ impl Job {
 }
 
 impl Drop for Job {
+    /// The worker is told first, and then the promise, a field, is dropped: who
+    /// has got the last answer finds a worker that knows that it was the last.
     fn drop(&mut self) {
         if let Some(worker) = self.worker {
             worker.job_is_done();
@@ -105,7 +109,7 @@ impl Drop for Job {
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        self.0.set(State::Lost);
+        self.slot.set(self.answer.take().map_or(State::Lost, State::Answered));
     }
 }
 
@@ -125,6 +129,11 @@ impl Slot {
 }
 
 impl Pending {
+    /// Until when it waits.
+    pub(crate) fn until(&self) -> Instant {
+        self.until
+    }
+
     /// Waits for the response's frame, a little beyond the deadline and no longer.
     pub(crate) fn wait(self) -> Option<Vec<u8>> {
         let mut state = self.slot.lock();

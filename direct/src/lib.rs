@@ -9,7 +9,10 @@
 //! | `lib.rs` | the C function |
 //! | `job.rs` | a request on its way, and where its answer is waited for |
 //! | `worker.rs` | the threads: why there are two, when they start and end |
+//! | `living.rs` | which threads of ours still exist |
+//! | `outages.rs` | what is remembered where no thread may stay |
 //! | `process.rs` | one worker per process, also after a fork |
+//! | `rights.rs` | whether the host is privileged |
 //! | `descriptors.rs` | a descriptor table of our own |
 //! | `signals.rs` | threads that no signal of the host's reaches |
 //! | `runtime.rs` | the second thread: the async runtime |
@@ -20,8 +23,13 @@
 #[allow(unsafe_code)] // FFI: close_range, pipe
 mod descriptors;
 mod job;
+#[allow(unsafe_code)] // FFI: tgkill
+mod living;
+mod outages;
 #[allow(unsafe_code)] // FFI: mmap, madvise
 mod process;
+#[allow(unsafe_code)] // FFI: geteuid, capget
+mod rights;
 mod runtime;
 mod services;
 #[allow(unsafe_code)] // FFI: pthread_sigmask
@@ -95,10 +103,18 @@ fn answer(frame: &[u8], config: &Path) -> Option<Vec<u8>> {
         return job::encode(&Response::Unavailable(Unavailable::TimedOut));
     }
     let deadline = Deadline::after(Duration::from_millis(ms_left.into()));
-    let (job, pending) = job::new(payload, config, Peer { uid: process::euid() }, deadline);
-    match process::worker() {
-        Some(worker) => worker.submit(job),
-        None => job.fail(Unavailable::Directory("no memory for a worker".into())),
+    let Some(worker) = process::worker() else {
+        let why = Unavailable::Directory("no memory for a worker".into());
+        return job::encode(&Response::Unavailable(why));
+    };
+    let privileged = rights::are_privileged();
+    if privileged && let Some(why) = worker.outages.known(config) {
+        return job::encode(&Response::Unavailable(why));
     }
-    pending.wait()
+    let (job, pending) = job::new(payload, config, Peer { uid: rights::euid() }, deadline);
+    worker.submit(job, privileged);
+    let until = pending.until();
+    let answer = pending.wait();
+    worker.see_off(until);
+    answer
 }

@@ -41,18 +41,6 @@ pub(crate) fn worker() -> Option<&'static Worker> {
     Some(unsafe { &*worker })
 }
 
-/// The effective user id of the calling thread.
-pub(crate) fn euid() -> u32 {
-    // SAFETY: it has no arguments and can't fail.
-    unsafe { libc::geteuid() }
-}
-
-/// The effective group id of the calling thread.
-pub(crate) fn egid() -> u32 {
-    // SAFETY: it has no arguments and can't fail.
-    unsafe { libc::getegid() }
-}
-
 fn page() -> Option<&'static AtomicPtr<Worker>> {
     let mut page = PAGE.load(Ordering::Acquire);
     if page.is_null() {

@@ -1,6 +1,6 @@
 //! The second thread: the async runtime, in which the directory is asked.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::frame;
 use common::protocol::{Batch, Refused, Request, Response, Unavailable};
@@ -27,20 +27,27 @@ pub(crate) fn serve(jobs: mpsc::Receiver<Job>, worker: &'static Worker) {
         .thread_name("rollcall-dns")
         .thread_stack_size(BLOCKING_STACK)
         .max_blocking_threads(BLOCKING_THREADS)
+        .on_thread_start(|| worker.has_another_thread())
         .build();
     let Ok(runtime) = runtime else { return };
-    runtime.block_on(attend(jobs, worker));
-    // A name that is still being resolved is not waited for.
-    runtime.shutdown_background();
+    let last_deadline = runtime.block_on(attend(jobs, worker));
+    // A name that is still being resolved then is not waited for: nothing can
+    // end getaddrinfo(3).
+    runtime.shutdown_timeout(last_deadline.saturating_duration_since(Instant::now()));
 }
 
-async fn attend(mut jobs: mpsc::Receiver<Job>, worker: &'static Worker) {
+/// Returns the deadline of the last job that could use its time.
+async fn attend(mut jobs: mpsc::Receiver<Job>, worker: &'static Worker) -> Instant {
+    let mut last_deadline = Instant::now();
     let mut services = Services::default();
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
             job = jobs.recv() => match job {
-                Some(job) => start(job, &mut services, &mut tasks, worker),
+                Some(job) => {
+                    last_deadline = last_deadline.max(job.deadline.instant());
+                    start(job, &mut services, &mut tasks, worker);
+                }
                 None => break,
             },
             Some(done) = tasks.join_next() => if done.is_err() {
@@ -50,6 +57,7 @@ async fn attend(mut jobs: mpsc::Receiver<Job>, worker: &'static Worker) {
         }
     }
     while tasks.join_next().await.is_some() {}
+    last_deadline
 }
 
 fn start(job: Job, services: &mut Services, tasks: &mut JoinSet<()>, worker: &'static Worker) {
@@ -65,6 +73,7 @@ fn start(job: Job, services: &mut Services, tasks: &mut JoinSet<()>, worker: &'s
         let response = timeout_at(job.deadline.instant().into(), answer)
             .await
             .unwrap_or(Response::Unavailable(Unavailable::TimedOut));
+        worker.outages.note(&job.config, service.outage());
         if let Some(time) = promised(&response) {
             worker.keep_for(time);
         }

@@ -14,7 +14,7 @@ use common::config::Config;
 use common::handle::Service;
 use common::protocol::Unavailable;
 
-use crate::process;
+use crate::rights;
 
 /// How many are kept. A host uses one, or two if its PAM stack names another
 /// file, times the users that it switches between.
@@ -86,7 +86,7 @@ impl Version {
             size: file.len(),
             modified: (file.mtime(), file.mtime_nsec()),
             changed: (file.ctime(), file.ctime_nsec()),
-            rights: (process::euid(), process::egid()),
+            rights: (rights::euid(), rights::egid()),
         })
     }
 

@@ -38,7 +38,26 @@
 //! held by our thread (the first use of TLS, the reading of `resolv.conf`): then
 //! the child's requests end at their deadlines.
 //!
-//! **The end.** After [`IDLE`] without a request the threads end: some programs
+//! **Privileges.** A thread has capabilities of its own. glibc makes `setuid(2)`
+//! reach all threads and ends the process if it succeeds in some and fails
+//! in others. A host with one thread that changes its capabilities
+//! (`capset(2)`, `PR_SET_KEEPCAPS`; `setpriv(1)` does) would meet that with threads
+//! of ours, which still have the old ones or none. So a privileged host
+//! gets its answer only after all our threads are gone, name resolvers
+//! included, as the kernel sees it (`living.rs`). It pays with a new connection for
+//! each request: programs of root's are few, ask little, and must not be ended by a
+//! guest. What was learned of an outage is kept without threads (`outages.rs`).
+//! A host is privileged if the asking thread is root or has a capability, in
+//! effect or permitted (`rights.rs`). A host without any can't get one, so its
+//! threads stay alike, and it keeps the worker for its next request.
+//!
+//! There are three limits. While one thread of the host's waits for an answer, our
+//! threads are there for the others: the last one to be answered sees them off. A
+//! promise keeps them: who holds a ticket, or hasn't come to the end of an
+//! enumeration, has to be served by the thread that knows it. And a thread that
+//! hangs in `getaddrinfo(3)` is waited for until the request's deadline and no longer.
+//!
+//! **The end.** Without a request for the time [`IDLE`] the threads end: some programs
 //! must have one thread (`unshare(CLONE_NEWUSER)`), and none wants to pay for
 //! a guest that does nothing. A worker isn't replaced then but started again, so a
 //! pointer to it is valid for ever. "The queue is empty, so I stop" and "there is a
@@ -67,6 +86,8 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::job::Job;
+use crate::living::Living;
+use crate::outages::Outages;
 use crate::{descriptors, signals};
 
 /// How long the threads live without a request.
@@ -74,6 +95,9 @@ pub(crate) const IDLE: Duration = Duration::from_secs(15);
 /// How long they live for the sake of a promise, a ticket or a cursor: as long
 /// as it may take a person to think of a new password.
 pub(crate) const PROMISE: Duration = Duration::from_secs(300);
+
+/// Between two looks at threads that are about to end: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(5));
 
 /// How many requests may wait for the runtime. More come only from a host
 /// that goes on asking while the runtime is stuck.
@@ -91,6 +115,8 @@ pub(crate) struct Worker {
     arrival: Condvar,
     idle: Duration,
     serve: Serve,
+    /// What it knew when it ended.
+    pub(crate) outages: Outages,
 }
 
 /// What the runtime thread does until the channel is closed.
@@ -104,8 +130,13 @@ struct State {
     attendant: Option<u64>,
     /// How many there have been.
     started: u64,
-    /// When it may end.
-    keep_until: Instant,
+    /// Whether it was asked by a privileged host, and so doesn't stay idle.
+    privileged: bool,
+    /// When it may end for lack of work.
+    idle_until: Instant,
+    /// When it may end in spite of its promises.
+    promised_until: Instant,
+    living: Living,
 }
 
 impl Worker {
@@ -116,21 +147,35 @@ impl Worker {
             unanswered: 0,
             attendant: None,
             started: 0,
-            keep_until: Instant::now(),
+            privileged: false,
+            idle_until: Instant::now(),
+            promised_until: Instant::now(),
+            living: Living::default(),
         };
-        Self { state: Mutex::new(state), arrival: Condvar::new(), idle, serve }
+        Self {
+            state: Mutex::new(state),
+            arrival: Condvar::new(),
+            idle,
+            serve,
+            outages: Outages::default(),
+        }
     }
 
     /// Sees to it that a job is answered or dropped. Called by the host's threads.
-    pub(crate) fn submit(&'static self, job: Job) {
+    pub(crate) fn submit(&'static self, job: Job, privileged: bool) {
         let mut state = self.lock();
         state.jobs.push_back(job.given_to(self));
         state.unanswered += 1;
         let start = if state.attendant.is_none() {
             state.started += 1;
             state.attendant = Some(state.started);
+            state.privileged = privileged;
+            // The promises of the one before went with it.
+            state.promised_until = Instant::now();
+            state.living.expect();
             state.attendant
         } else {
+            state.privileged |= privileged;
             self.arrival.notify_one();
             None
         };
@@ -140,16 +185,46 @@ impl Worker {
         }
     }
 
-    /// Keeps the threads for this long, at least.
+    /// Keeps the threads for this long, at least, for the sake of a promise.
     pub(crate) fn keep_for(&self, time: Duration) {
         let mut state = self.lock();
-        state.keep_until = state.keep_until.max(Instant::now() + time);
+        state.promised_until = state.promised_until.max(Instant::now() + time);
+    }
+
+    /// Waits until no thread of ours is left, if the host is a privileged one.
+    /// Called by the host's threads, with an answer in their hands. Doesn't wait
+    /// for the sake of a request that is under way, nor against a promise, nor
+    /// longer than until then.
+    pub(crate) fn see_off(&self, until: Instant) {
+        let (mut pause, most) = PAUSES;
+        while self.is_ending() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(pause.min(left));
+            pause = most.min(pause * 2);
+        }
+    }
+
+    /// Whether there are threads that are on their way out.
+    fn is_ending(&self) -> bool {
+        let mut state = self.lock();
+        state.privileged
+            && state.unanswered == 0
+            && state.promised_until <= Instant::now()
+            && state.living.any()
+    }
+
+    /// A thread that the runtime has started says that it is there.
+    pub(crate) fn has_another_thread(&self) {
+        self.lock().living.add_this();
     }
 
     /// A job was answered or dropped. The idle time begins with the last one.
     pub(crate) fn job_is_done(&self) {
-        self.keep_for(self.idle);
         let mut state = self.lock();
+        state.idle_until = Instant::now() + self.idle;
         state.unanswered = state.unanswered.saturating_sub(1);
         if state.unanswered == 0 {
             self.arrival.notify_one();
@@ -163,6 +238,7 @@ impl Worker {
             .name("rollcall-direct".into())
             .stack_size(ATTENDANT_STACK)
             .spawn(move || {
+                self.lock().living.as_expected();
                 let result = catch_unwind(AssertUnwindSafe(|| self.attend()));
                 let why = result.unwrap_or_else(|_| Err("an error of its own".into()));
                 if let Err(why) = why {
@@ -170,6 +246,7 @@ impl Worker {
                 }
             });
         if let Err(e) = attendant {
+            self.lock().living.expect_no_longer();
             self.give_up(number, &format!("no thread: {e}"));
         }
     }
@@ -195,20 +272,24 @@ impl Worker {
 
     fn start_runtime(&'static self) -> Result<mpsc::Sender<Job>, String> {
         let (runtime, jobs) = mpsc::channel(QUEUE);
+        self.lock().living.expect();
         let body = move || {
+            self.lock().living.as_expected();
             // A panic ends this thread and closes the channel; that is all the
             // attendant has to know of it.
             let _ = catch_unwind(AssertUnwindSafe(|| (self.serve)(jobs, self)));
         };
-        Builder::new()
-            .name("rollcall-ldap".into())
-            .stack_size(RUNTIME_STACK)
-            .spawn(body)
-            .map_err(|e| format!("no thread: {e}"))?;
+        Builder::new().name("rollcall-ldap".into()).stack_size(RUNTIME_STACK).spawn(body).map_err(
+            |e| {
+                self.lock().living.expect_no_longer();
+                format!("no thread: {e}")
+            },
+        )?;
         Ok(runtime)
     }
 
-    /// The next job; `None` after too long a time without one, and then the
+    /// The next job; `None` after too long a time without one (in a privileged
+    /// host: as soon as there is none and nothing was promised), and then the
     /// attendant has already resigned. It never does while a job is unanswered:
     /// the answer may be a promise.
     fn next(&self) -> Option<Job> {
@@ -221,7 +302,11 @@ impl Worker {
                 state = self.arrival.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let left = state.keep_until.saturating_duration_since(Instant::now());
+            let mut until = state.promised_until;
+            if !state.privileged {
+                until = until.max(state.idle_until);
+            }
+            let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 state.attendant = None;
                 return None;

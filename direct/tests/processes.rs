@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::protocol::{Response, Unavailable};
-use host::{Direct, descriptors, in_a_fork, in_a_host, threads};
+use host::{Direct, descriptors, in_a_fork, in_a_host, in_a_privileged_host, threads};
 
 #[test]
 fn both_sides_of_a_fork_are_served() {
@@ -79,11 +79,7 @@ fn threads_that_ask_at_once_are_all_answered() {
 /// glibc carries out setuid(2) in all threads by a signal, and waits for them.
 #[test]
 fn a_host_can_change_its_user_while_the_worker_lives() {
-    in_a_host("a_host_can_change_its_user_while_the_worker_lives", || {
-        // SAFETY: no arguments.
-        if unsafe { libc::geteuid() } != 0 {
-            return;
-        }
+    in_a_privileged_host("a_host_can_change_its_user_while_the_worker_lives", || {
         let direct = Direct::without_a_server();
         direct.expect_unavailable();
         // SAFETY: plain numbers.
@@ -102,11 +98,7 @@ fn a_host_can_change_its_user_while_the_worker_lives() {
 /// What was read as root isn't used after root was given up.
 #[test]
 fn a_configuration_that_only_root_may_read_is_lost_with_root() {
-    in_a_host("a_configuration_that_only_root_may_read_is_lost_with_root", || {
-        // SAFETY: no arguments.
-        if unsafe { libc::geteuid() } != 0 {
-            return;
-        }
+    in_a_privileged_host("a_configuration_that_only_root_may_read_is_lost_with_root", || {
         let direct = Direct::without_a_server();
         let file = direct.folder().join("rollcall.toml");
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))

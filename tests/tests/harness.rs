@@ -30,9 +30,10 @@ fn a_directory_answers_over_starttls() {
 fn a_directory_counts_what_it_is_asked() {
     let directory = Directory::new().start();
     let before = directory.counts();
-    ldapsearch(&directory, &["-ZZ", "uid=nobody"]);
+    let said = ldapsearch(&directory, &["-ZZ", "uid=nobody"]);
     let counts = directory.counts() - before;
-    assert_eq!((counts.connections, counts.searches, counts.binds), (1, 1, 1));
+    let counted = (counts.connections, counts.searches, counts.binds);
+    assert_eq!(counted, (1, 1, 1), "{said:?}\n{}", directory.log());
 }
 
 #[test]

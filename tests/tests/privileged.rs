@@ -113,11 +113,10 @@ fn a_bind_password_of_others_is_an_outage_without_a_daemon() {
     assert_eq!(output.stdout, format!("{UNAVAILABLE}\n{UNAVAILABLE}\n"));
 }
 
-/// Programs that keep capabilities, as `setpriv(1)` does, have threads of unlike
-/// rights once `direct.so` has started some; glibc then ends the program at its
-/// next change of ids.
+/// Programs that keep capabilities, as `setpriv(1)` does, would have threads of
+/// unlike rights if one of `direct.so`'s outlived the lookup; glibc ends such a
+/// program at its next change of ids.
 #[test]
-#[ignore = "known to fail: direct.so's threads outlive a lookup"]
 fn a_program_that_keeps_capabilities_changes_its_user_after_a_lookup() {
     let host = host(Way::Direct, Host::new().directory(people()));
     let setpriv = ["setpriv", "--reuid=alice", "--regid=crew", "--clear-groups", "true"];

@@ -1,6 +1,6 @@
 //! One connection to one server: name, TCP, StartTLS, TLS, guard, ldap3.
 //!
-//! ldap3 is given a socket whose other end is the [guard](super::guard); the
+//! ldap3 is given a socket whose other end is the guard (`guard.rs`); the
 //! real connection is made here, since ldap3's own way has no deadline, takes
 //! no IPv6 address with StartTLS and writes in a way that raises SIGPIPE.
 

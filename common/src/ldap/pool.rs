@@ -189,6 +189,11 @@ impl Pool {
         self.inner.servers.iter().all(|server| self.inner.connector.may_send_passwords(server))
     }
 
+    /// Why requests fail at once, if there is an outage.
+    pub fn outage(&self) -> Option<LdapError> {
+        lock(&self.inner.health).outage().map(LdapError::Down)
+    }
+
     /// Whether there is another server to ask when one says nothing.
     pub fn has_alternatives(&self) -> bool {
         self.inner.servers.len() > 1

@@ -10,8 +10,12 @@ fn worker(idle: Duration, serve: Serve) -> &'static Worker {
 }
 
 fn ask(worker: &'static Worker) -> Response {
+    ask_as(worker, false)
+}
+
+fn ask_as(worker: &'static Worker, privileged: bool) -> Response {
     let (job, pending) = job(LONG);
-    worker.submit(job);
+    worker.submit(job, privileged);
     response(pending)
 }
 
@@ -68,6 +72,57 @@ fn a_promise_keeps_the_worker() {
         ask(worker);
     }
     assert_eq!(worker.lock().started, 1);
+}
+
+#[test]
+fn a_privileged_host_that_sees_the_threads_off_finds_none() {
+    let worker = worker(LONG, answer_all);
+    for started in 1..50 {
+        assert_eq!(ask_as(worker, true), Response::NotFound);
+        worker.see_off(Instant::now() + LONG);
+        assert!(!worker.lock().living.any());
+        assert_eq!(worker.lock().started, started);
+    }
+}
+
+#[test]
+fn an_unprivileged_host_sees_nobody_off() {
+    let worker = worker(LONG, answer_all);
+    ask(worker);
+    worker.see_off(Instant::now() + LONG);
+    assert!(worker.lock().attendant.is_some());
+}
+
+#[test]
+fn a_promise_keeps_the_worker_of_a_privileged_host() {
+    let worker = worker(Duration::ZERO, |mut jobs, worker| {
+        while let Some(job) = jobs.blocking_recv() {
+            worker.keep_for(LONG);
+            job.answer(&Response::NotFound);
+        }
+    });
+    for _ in 0..50 {
+        ask_as(worker, true);
+        worker.see_off(Instant::now() + LONG);
+    }
+    assert_eq!(worker.lock().started, 1);
+}
+
+#[test]
+fn nobody_is_seen_off_while_a_request_is_under_way() {
+    let worker = worker(LONG, |mut jobs, _| {
+        // The first one waits until the second one was answered.
+        let first = jobs.blocking_recv();
+        while let Some(job) = jobs.blocking_recv() {
+            job.answer(&Response::NotFound);
+        }
+        drop(first);
+    });
+    let (job, _pending) = job(LONG);
+    worker.submit(job, true);
+    ask_as(worker, true);
+    worker.see_off(Instant::now() + LONG);
+    assert!(worker.lock().attendant.is_some());
 }
 
 #[test]

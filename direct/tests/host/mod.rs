@@ -22,10 +22,41 @@ use common::protocol::{Request, Response, Unavailable};
 const HOST: &str = "DIRECT_TEST_HOST";
 /// After which a host that still runs is taken to hang.
 const HANG: Duration = Duration::from_secs(120);
+/// A user and group without any rights.
+pub const NOBODY: u32 = 65534;
 
-/// Runs the body in a process of its own: this test's own program once more,
-/// with this test alone, on its main thread.
+/// Runs the body in an unprivileged process of its own: this test's own program
+/// once more, with this test alone.
 pub fn in_a_host(test: &str, body: impl FnOnce()) {
+    in_a_process(test, || {
+        give_up_root();
+        body();
+    });
+}
+
+/// The same, in a process of root's.
+pub fn in_a_privileged_host(test: &str, body: impl FnOnce()) {
+    // SAFETY: no arguments.
+    assert_eq!(unsafe { libc::geteuid() }, 0, "run as root: this test needs its rights");
+    in_a_process(test, body);
+}
+
+/// Becomes nobody, if this is root, who still sees its own /proc/self (prctl(2)).
+fn give_up_root() {
+    // A user's library may lie where only its owner can look.
+    load();
+    // SAFETY: plain numbers, and an empty list.
+    unsafe {
+        if libc::geteuid() == 0 {
+            assert_eq!(libc::setgroups(0, std::ptr::null()), 0);
+            assert_eq!(libc::setgid(NOBODY), 0);
+            assert_eq!(libc::setuid(NOBODY), 0);
+            assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 1), 0);
+        }
+    }
+}
+
+fn in_a_process(test: &str, body: impl FnOnce()) {
     if env::var_os(HOST).is_some() {
         return body();
     }
