@@ -62,7 +62,7 @@ fn has_table() -> bool {
 
 fn ask_daemon(path: &Path, request: &Request, deadline: Deadline) -> Result<Response, Unavailable> {
     let frame = frame::encode_request(request, deadline.remaining_ms())
-        .map_err(|e| Unavailable::Daemon(e.to_string()))?;
+        .map_err(|e| Unavailable::Protocol(e.to_string()))?;
     let socket = open(path, deadline)?;
     send_all(&socket, &frame, deadline)?;
     receive(&socket, frame::max_response(request), deadline)
@@ -103,7 +103,7 @@ fn send_all(socket: &OwnedFd, mut bytes: &[u8], deadline: Deadline) -> Result<()
 }
 
 fn receive(socket: &OwnedFd, max: usize, deadline: Deadline) -> Result<Response, Unavailable> {
-    let bad = |e: frame::FrameError| Unavailable::Daemon(e.to_string());
+    let bad = |e: frame::FrameError| Unavailable::Protocol(e.to_string());
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(FIRST_READ).map_err(|_| no_memory())?;
     buffer.resize(FIRST_READ, 0);

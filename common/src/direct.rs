@@ -72,7 +72,7 @@ fn is_same_root() -> bool {
 /// [`Unavailable::NoDaemon`] when it isn't installed.
 pub fn ask(config: &str, request: &Request, deadline: Deadline) -> Result<Response, Unavailable> {
     let handle = find().ok_or(Unavailable::NoDaemon)?;
-    let broken = |what: &str| Unavailable::Daemon(format!("direct.so: {what}"));
+    let broken = |what: &str| Unavailable::Protocol(format!("direct.so: {what}"));
     let config = CString::new(config).map_err(|_| broken("bad path of the configuration"))?;
     let frame = frame::encode_request(request, deadline.remaining_ms())
         .map_err(|e| broken(&e.to_string()))?;

@@ -217,8 +217,10 @@ pub enum Verdict {
 pub enum Unavailable {
     /// No daemon listens, and there is no `direct.so`.
     NoDaemon,
-    /// The daemon went away, answered garbage or has another version.
+    /// The daemon can't be reached, or went away.
     Daemon(String),
+    /// What answered doesn't speak this protocol, or another version of it.
+    Protocol(String),
     /// The time was over.
     TimedOut,
     /// The daemon has too much to do for this asker.
@@ -236,6 +238,7 @@ impl fmt::Display for Unavailable {
                 f.write_str("no rollcall daemon is running (see \"systemctl status rollcall\")")
             }
             Self::Daemon(what) => write!(f, "the rollcall daemon can't be asked: {what}"),
+            Self::Protocol(what) => write!(f, "the rollcall daemon isn't understood: {what}"),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Busy => f.write_str("the rollcall daemon has too many requests of this user"),
             Self::Configuration(what) => write!(f, "{what}"),

@@ -54,7 +54,8 @@
 //! There are three limits. While one thread of the host's waits for an answer, our
 //! threads are there for the others: the last one to be answered sees them off. A
 //! promise keeps them: who holds a ticket, or hasn't come to the end of an
-//! enumeration, has to be served by the thread that knows it. And a thread that
+//! enumeration, has to be served by the thread that knows it. They stay for the
+//! whole of [`PROMISE`], even if it was kept sooner. And a thread that
 //! hangs in `getaddrinfo(3)` is waited for until the request's deadline and no longer.
 //!
 //! **The end.** Without a request for the time [`IDLE`] the threads end: some programs

@@ -42,8 +42,9 @@ pub(crate) fn failure(response: &Response) -> Failure {
     match response {
         Response::NotFound => return Failure::NotFound,
         Response::Refused(Refused::NotRoot) => return Failure::NotRoot,
-        Response::Unavailable(why @ Unavailable::Daemon(_)) => report::rarely(why),
-        // The daemon knows why, and has logged it.
+        Response::Unavailable(why @ Unavailable::Protocol(_)) => report::rarely(why),
+        // The daemon knows why and has logged it, or isn't there, which systemd logs.
+        // A line from each process of the host would say no more.
         Response::Unavailable(_) => {}
         Response::Refused(why) => report::rarely(why),
         _ => report::rarely(&"the rollcall daemon answered another question"),
@@ -64,7 +65,8 @@ mod tests {
     fn an_outage_never_looks_like_no_such_entry() {
         for why in [
             Unavailable::NoDaemon,
-            Unavailable::Daemon("protocol version 9".into()),
+            Unavailable::Daemon("connect: Connection refused".into()),
+            Unavailable::Protocol("protocol version 9".into()),
             Unavailable::TimedOut,
             Unavailable::Busy,
             Unavailable::Configuration("x".into()),

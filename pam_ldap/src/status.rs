@@ -133,6 +133,7 @@ mod tests {
         for why in [
             Unavailable::NoDaemon,
             Unavailable::Daemon("x".into()),
+            Unavailable::Protocol("x".into()),
             Unavailable::TimedOut,
             Unavailable::Busy,
             Unavailable::Configuration("x".into()),

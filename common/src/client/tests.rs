@@ -80,7 +80,7 @@ fn bytes_behind_an_answer_are_unavailable() {
         frame.push(0);
         stream.write_all(&frame).unwrap();
     });
-    assert!(matches!(ask(&path, LONG), Response::Unavailable(Unavailable::Daemon(_))));
+    assert!(matches!(ask(&path, LONG), Response::Unavailable(Unavailable::Protocol(_))));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn garbage_is_unavailable() {
         read_request(&mut stream);
         let _ = stream.write_all(&[0xff; 64]);
     });
-    assert!(matches!(ask(&path, LONG), Response::Unavailable(Unavailable::Daemon(_))));
+    assert!(matches!(ask(&path, LONG), Response::Unavailable(Unavailable::Protocol(_))));
 }
 
 /// The length announces 64 MiB; nothing near that is allocated or waited for.
@@ -115,7 +115,7 @@ fn an_answer_longer_than_its_question_can_need_is_unavailable() {
     });
     let request = Request::UserByName(Name::parse("alice").unwrap());
     let answer = Client::Socket(&path).ask(&request, Deadline::after(LONG));
-    let Response::Unavailable(Unavailable::Daemon(why)) = answer else { panic!("{answer:?}") };
+    let Response::Unavailable(Unavailable::Protocol(why)) = answer else { panic!("{answer:?}") };
     assert_eq!(why, frame::FrameError::TooLong.to_string());
 }
 

@@ -185,7 +185,7 @@ async fn refuse(stream: UnixStream, caller: Caller, why: &ReceiveError) {
 async fn reply(mut stream: UnixStream, response: &Response) {
     let frame = frame::encode_response(response).or_else(|why| {
         warn!("a response can't be sent: {why}");
-        frame::encode_response(&Response::Unavailable(Unavailable::Daemon(why.to_string())))
+        frame::encode_response(&Response::Unavailable(Unavailable::Protocol(why.to_string())))
     });
     let Ok(frame) = frame else { return };
     match tokio::time::timeout(DELIVERY, stream.write_all(&frame)).await {
