@@ -76,25 +76,6 @@ fn threads_that_ask_at_once_are_all_answered() {
     });
 }
 
-/// glibc carries out setuid(2) in all threads by a signal, and waits for them.
-#[test]
-fn a_host_can_change_its_user_while_the_worker_lives() {
-    in_a_privileged_host("a_host_can_change_its_user_while_the_worker_lives", || {
-        let direct = Direct::without_a_server();
-        direct.expect_unavailable();
-        // SAFETY: plain numbers.
-        unsafe {
-            assert_eq!(libc::setgid(65534), 0);
-            assert_eq!(libc::setuid(65534), 0);
-        }
-        for task in threads("rollcall-") {
-            let status = std::fs::read_to_string(task.join("status")).unwrap();
-            assert!(status.contains("Uid:\t65534\t65534\t65534\t65534"), "{status}");
-        }
-        direct.expect_unavailable();
-    });
-}
-
 /// What was read as root isn't used after root was given up.
 #[test]
 fn a_configuration_that_only_root_may_read_is_lost_with_root() {

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::now;
 use crate::ldap::LdapError;
 
 /// How long a failed server is tried after all others.
@@ -33,7 +32,8 @@ impl Health {
     /// The servers in the order to try them: those that failed lately come last.
     pub(super) fn order(&self) -> Vec<usize> {
         let failed_lately = |&index: &usize| {
-            self.failed_at[index].is_some_and(|at| now().duration_since(at) < SECOND_CHOICE)
+            self.failed_at[index]
+                .is_some_and(|at| Instant::now().duration_since(at) < SECOND_CHOICE)
         };
         let mut order: Vec<usize> = (0..self.failed_at.len()).collect();
         order.sort_by_key(failed_lately);
@@ -42,7 +42,7 @@ impl Health {
 
     /// Takes note of a server that failed.
     pub(super) fn failed(&mut self, index: usize) {
-        self.failed_at[index] = Some(now());
+        self.failed_at[index] = Some(Instant::now());
     }
 
     /// Takes note of a server that answered; whether that ends an outage.
