@@ -102,6 +102,9 @@ test-units:
 	DIRECT_SO=$(CURDIR)/build/direct.so $(CARGO) test $(LOCKED) -p direct
 
 test-host:
+	$(call say,'the demo does what it says')
+	$(CARGO) build $(LOCKED) -p rollcall-tests --bin demo
+	@$(CARGO) run --quiet $(LOCKED) -p rollcall-tests --bin demo
 	$(call say,'tests against real servers')
 	$(CARGO) test $(LOCKED) -p rollcall-tests
 

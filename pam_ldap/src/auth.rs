@@ -71,7 +71,9 @@ fn check(
     };
     if is_refused_by_sshd(&password) {
         // To the server it would be one more wrong password of this user's,
-        // until the account is locked.
+        // until the account is locked. Why sshd refused may be an outage, or a
+        // name that nobody has: then that is the answer.
+        login.require_user(Phase::Auth, name)?;
         login.notice(name, "sshd has refused this user (no password was tried)");
         return Ok(PamError::AUTH_ERR);
     }

@@ -57,10 +57,20 @@ fn what_sshd_sends_for_a_user_whom_it_has_refused_is_never_sent() {
     let fakes =
         [&b"\x08\n\r\x7fINCORRECT"[..], b"\x08\n\r\x7fINCO", b"\x08\n\r\x7fINCORRECT\x08\n\r"];
     for fake in fakes {
-        let mut case = Case::new().types(&[fake]);
+        let mut case = Case::new().types(&[fake]).answered([alice(10_001)]);
         assert_eq!(case.run(authenticate), PamError::AUTH_ERR);
-        assert!(case.asked().is_empty());
+        assert_eq!(case.asked(), ["user alice"], "no password is among what is asked");
     }
+}
+
+/// While nobody can be asked, getpwnam(3) finds nobody, and sshd refuses everybody.
+#[test]
+fn an_outage_behind_a_refusal_of_sshds_is_called_an_outage() {
+    let fake = b"\x08\n\r\x7fINCORRECT";
+    let mut case = Case::new().types(&[fake]).answered([outage()]);
+    assert_eq!(case.run(authenticate), PamError::AUTHINFO_UNAVAIL);
+    let mut case = Case::new().types(&[fake]).answered([Response::NotFound]);
+    assert_eq!(case.run(authenticate), PamError::USER_UNKNOWN);
 }
 
 #[test]
