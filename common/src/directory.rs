@@ -326,7 +326,12 @@ impl Directory {
         let map = &self.config.users;
         let base = self.map_base(map.base.as_deref(), deadline).await?;
         let search = Search { base, scope: map.scope, filter, attributes, limit: SAME_KEY };
-        self.search(search, purpose, deadline).await
+        let entries = self.search(search, purpose, deadline).await?;
+        // Whether a name is unique can't be told from the first few of many.
+        if purpose == Purpose::Login && is_full(&entries, SAME_KEY) {
+            return Err(LdapError::TooMany("entries whose names differ in case at most"));
+        }
+        Ok(entries)
     }
 
     async fn search_groups(
@@ -384,10 +389,15 @@ fn found(result: Result<Vec<Entry>, LdapError>) -> Result<Vec<Entry>, LdapError>
 
 /// Some of a user's groups are not an answer.
 fn complete(entries: &[Entry]) -> Result<(), LdapError> {
-    if entries.len() < usize::try_from(MAX_GROUPS).unwrap_or(usize::MAX) {
-        return Ok(());
+    if is_full(entries, MAX_GROUPS) {
+        return Err(LdapError::TooMany("groups of one user"));
     }
-    Err(LdapError::Protocol("a user has more groups than can be"))
+    Ok(())
+}
+
+/// Whether a search may have been cut off at its limit.
+fn is_full(entries: &[Entry], limit: i32) -> bool {
+    entries.len() >= usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 /// What an entry is, or `None`, with the reason in the log.

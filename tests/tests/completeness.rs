@@ -5,8 +5,9 @@ use std::time::Duration;
 use common::account::Name;
 use common::client::Client;
 use common::deadline::{self, Deadline};
-use common::protocol::{Request, Response, Unavailable};
-use harness::{Directory, DirectoryBuilder, Host, User};
+use common::protocol::{Context, Request, Response, Unavailable};
+use common::secret::Secret;
+use harness::{BASE, Directory, DirectoryBuilder, Host, User};
 
 fn people() -> DirectoryBuilder {
     let alice = User::new("alice").uid(10_001).gid(20_001);
@@ -66,4 +67,31 @@ fn an_asker_with_no_time_costs_others_no_connection() {
     }
     assert!(matches!(lookup(&host, deadline::LOOKUP), Response::User(_)));
     assert_eq!(host.directory().counts().connections, before);
+}
+
+/// Of eleven entries that a directory takes for the same name, two are exactly
+/// this name's. The first ten show perhaps one of them.
+#[test]
+fn a_name_is_never_taken_for_unique_after_looking_at_some_of_its_entries() {
+    let twin = |n: u32, name: &str| {
+        format!(
+            "dn: cn=twin{n},ou=people,{BASE}\nobjectClass: account\nobjectClass: posixAccount\n\
+             objectClass: simpleSecurityObject\nuid: {name}\ncn: twin{n}\nuidNumber: {}\n\
+             gidNumber: 20001\nhomeDirectory: /home/x\nuserPassword: secret\n",
+            11_000 + n
+        )
+    };
+    let spellings =
+        ["alan", "Alan", "aLan", "alAn", "alaN", "ALan", "AlAn", "AlaN", "aLAn", "aLaN", "alan"];
+    let directory = (0..)
+        .zip(spellings)
+        .fold(Directory::new(), |directory, (n, name)| directory.ldif(&twin(n, name)));
+    let host = Host::new().directory(directory).start();
+    let request = Request::Authenticate {
+        name: Name::parse("alan").expect("a name"),
+        password: Secret::new("secret".into()),
+        context: Context::default(),
+    };
+    let response = ask(&host, &request, deadline::LOGIN);
+    assert!(is_unavailable(&response), "{response:?}");
 }

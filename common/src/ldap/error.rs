@@ -20,6 +20,8 @@ pub enum LdapError {
     /// The server answered a result code that says nothing about the question
     /// (RFC 4511 appendix A).
     Result(u32, String),
+    /// There are more entries than can be looked at, so some of them are no answer.
+    TooMany(&'static str),
     /// The request's time is over.
     TimedOut,
     /// Too many requests are under way.
@@ -42,6 +44,7 @@ impl fmt::Display for LdapError {
                 let (name, gap) = (result_name(*code), if text.is_empty() { "" } else { ": " });
                 write!(f, "the server answers {name} ({code}){gap}{text}")
             }
+            Self::TooMany(what) => write!(f, "the directory holds too much: {what}"),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Busy => f.write_str("too many requests are under way"),
             Self::Down(what) => write!(f, "no server answers ({what})"),
