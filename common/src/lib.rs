@@ -16,6 +16,7 @@
 //! | [`client`] | asks the daemon; falls back to `direct.so` |
 //! | [`direct`] | loads `direct.so` |
 //! | [`guest`] | what surrounds every call from a program that isn't ours |
+//! | [`table`] | answers without leaving the process |
 //! | [`paths`] | where things lie on a host |
 
 #![deny(unsafe_code)]
@@ -31,6 +32,7 @@ pub mod guest;
 pub mod paths;
 pub mod protocol;
 pub mod secret;
+pub mod table;
 
 #[cfg(feature = "directory")]
 pub mod config;

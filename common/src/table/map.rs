@@ -1,0 +1,1 @@
+//! Maps files, and says which ones may be believed.

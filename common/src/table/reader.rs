@@ -1,0 +1,301 @@
+//! Finds records.
+//!
+//! Nothing here allocates, locks, calls the system or trusts the file; see
+//! [`super`] for how it keeps out of the writer's way.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use super::clock::Now;
+use super::layout::{
+    Class, GONE, HEADER_WORDS, Key, Kind, MAGIC, MAX_PROBE, NEVER, VERSION, header, high, low,
+};
+use super::records::{Gids, GroupRecord, Record, UserRecord};
+
+/// What the table says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<T> {
+    /// The directory has it.
+    Found(T),
+    /// The directory doesn't have it.
+    NotFound,
+    /// The table can't tell: somebody else has to be asked.
+    Unknown,
+}
+
+/// The memory of a file that may be a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Table<'a> {
+    words: &'a [AtomicU64],
+}
+
+/// A table at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    words: &'a [AtomicU64],
+    slots: &'a [AtomicU64],
+    seed: u64,
+    /// When its records must not have expired; `None`: any age will do.
+    now: Option<Now>,
+    complete: bool,
+}
+
+/// What a key leads to, for who wants to know all of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'a> {
+    /// A user.
+    User(UserRecord<'a>),
+    /// A group.
+    Group(GroupRecord<'a>),
+    /// The groups of somebody.
+    Gids(Gids<'a>),
+    /// That the directory has no such entry.
+    Absent,
+}
+
+impl<'a> Table<'a> {
+    /// Looks at memory as at a table. `None` if it isn't one, or one of another version.
+    pub fn new(words: &'a [AtomicU64]) -> Option<Self> {
+        let table = Self { words };
+        let fits = table.word(header::MAGIC)? == MAGIC
+            && table.word(header::VERSION)? == VERSION
+            && usize::try_from(table.word(header::WORDS)?).ok()? <= words.len();
+        // Both halves of the index's place are checked again by each lookup.
+        (fits && table.slots().is_some()).then_some(table)
+    }
+
+    /// The table, if its daemon lives. `None` if it was replaced, too.
+    pub fn fresh(self, now: Now) -> Option<View<'a>> {
+        if self.until(header::ALIVE_UNTIL)? <= now {
+            return None;
+        }
+        let complete = self.until(header::COMPLETE_UNTIL)? > now;
+        self.view(Some(now), complete)
+    }
+
+    /// The table, whatever its age: when nobody can be asked. What isn't in it may
+    /// be in the directory all the same, so it never says [`Answer::NotFound`].
+    /// `wall` is the time in seconds since 1970; `None` if it is too old even so.
+    pub fn of_any_age(self, wall: u64) -> Option<View<'a>> {
+        let heard = self.word(header::HEARD)?;
+        // A clock that was set back makes nothing too old.
+        let age = wall.saturating_sub(heard);
+        if heard == 0 || age > self.word(header::MAX_STALE)? {
+            return None;
+        }
+        self.view(None, false)
+    }
+
+    fn view(self, now: Option<Now>, complete: bool) -> Option<View<'a>> {
+        let seed = self.word(header::SEED)?;
+        Some(View { words: self.words, slots: self.slots()?, seed, now, complete })
+    }
+
+    /// A word of the header. Those that change are independent of each other, and
+    /// what a slot leads to is published by the slot itself.
+    pub fn word(self, at: usize) -> Option<u64> {
+        Some(self.words.get(at)?.load(Ordering::Relaxed))
+    }
+
+    fn until(self, at: usize) -> Option<Now> {
+        Some(Now(u32::try_from(self.word(at)?).unwrap_or(0)))
+    }
+
+    fn slots(self) -> Option<&'a [AtomicU64]> {
+        let first = usize::try_from(self.word(header::INDEX)?).ok()?;
+        let count = usize::try_from(self.word(header::SLOTS)?).ok()?;
+        if first < HEADER_WORDS || !count.is_power_of_two() {
+            return None;
+        }
+        self.words.get(first..first.checked_add(count)?)
+    }
+}
+
+impl<'a> View<'a> {
+    /// A user by name, or by another name of the user.
+    pub fn user_by_name(&self, name: &[u8]) -> Answer<UserRecord<'a>> {
+        self.find(Key::UserName(name)).and_then(UserRecord::of)
+    }
+
+    /// A user by id.
+    pub fn user_by_id(&self, uid: u32) -> Answer<UserRecord<'a>> {
+        self.find(Key::Uid(uid)).and_then(UserRecord::of)
+    }
+
+    /// A group by name.
+    pub fn group_by_name(&self, name: &[u8]) -> Answer<GroupRecord<'a>> {
+        self.find(Key::GroupName(name)).and_then(GroupRecord::of)
+    }
+
+    /// A group by id.
+    pub fn group_by_id(&self, gid: u32) -> Answer<GroupRecord<'a>> {
+        self.find(Key::Gid(gid)).and_then(GroupRecord::of)
+    }
+
+    /// The ids of the groups that have somebody as a member, who need not be a
+    /// user of the directory. None at all is [`Answer::NotFound`].
+    pub fn groups_of(&self, name: &[u8]) -> Answer<Gids<'a>> {
+        let found = self.find(Key::UserName(name));
+        let gids = match found.and_then(UserRecord::of) {
+            // Under another name of the user it is the groups of that name that count.
+            Answer::Found(user) if user.is_named(name) => user.gids(),
+            _ => None,
+        };
+        match gids {
+            Some(gids) if gids.is_empty() => Answer::NotFound,
+            Some(gids) => Answer::Found(gids),
+            None => self.find(Key::GidsOf(name)).and_then(Gids::of),
+        }
+    }
+
+    /// The users from this slot on: the next one and the slot after it; `None` at
+    /// the end. Start with 0. Each user is given once, whatever is changed meanwhile,
+    /// unless the user is renamed.
+    pub fn next_user(&self, slot: usize) -> Option<(UserRecord<'a>, usize)> {
+        self.next(slot, Class::UserName, UserRecord::of)
+    }
+
+    /// The groups, likewise.
+    pub fn next_group(&self, slot: usize) -> Option<(GroupRecord<'a>, usize)> {
+        self.next(slot, Class::GroupName, GroupRecord::of)
+    }
+
+    /// Whether everything is here, so that it can be enumerated.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// What a key leads to and when that expires, whatever its age: for the daemon,
+    /// who knows what to do with old answers.
+    pub fn look(&self, key: Key<'_>) -> Option<(Found<'a>, u32)> {
+        let record = self.probe(key)??;
+        let expires = record.expires();
+        let record = match record.kind()? {
+            Kind::Alias => record.target(self.words)?,
+            _ => record,
+        };
+        let found = match record.kind()? {
+            Kind::User => Found::User(UserRecord::of(record)?),
+            Kind::Group => Found::Group(GroupRecord::of(record)?),
+            Kind::Gids => Found::Gids(Gids::of(record)?),
+            Kind::Absent => Found::Absent,
+            Kind::Alias | Kind::Link => return None,
+        };
+        Some((found, expires))
+    }
+
+    /// The record of a key.
+    fn find(&self, key: Key<'_>) -> Answer<Record<'a>> {
+        match self.probe(key) {
+            Some(Some(record)) => self.judge(record, key),
+            Some(None) if self.complete => Answer::NotFound,
+            _ => Answer::Unknown,
+        }
+    }
+
+    /// The record that a key leads to, whatever it says; `None` if the file is damaged.
+    fn probe(&self, key: Key<'_>) -> Option<Option<Record<'a>>> {
+        let hash = key.hash(self.seed);
+        let tag = key.tag(hash);
+        let mask = self.slots.len() - 1;
+        let mut at = usize::try_from(hash & mask as u64).ok()?;
+        for _ in 0..MAX_PROBE {
+            // Pairs with the release in which the writer publishes a record.
+            let slot = self.slots.get(at)?.load(Ordering::Acquire);
+            if slot == 0 {
+                return Some(None);
+            }
+            if low(slot) == tag
+                && let Some(record) = self.follow(high(slot))?
+                && record.has_key(key)
+            {
+                return Some(Some(record));
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    /// The record at this offset, behind a link if there is one; `Some(None)` for a
+    /// key that is gone.
+    fn follow(&self, offset: u32) -> Option<Option<Record<'a>>> {
+        if offset == GONE {
+            return Some(None);
+        }
+        let record = Record::at(self.words, offset)?;
+        if record.kind()? != Kind::Link {
+            return Some(Some(record));
+        }
+        let (change, sides) = (record.word(1)?, record.word(2)?);
+        // Pairs with the release of the publication: whoever sees the number sees
+        // the records of that change, and nobody sees half of a change afterwards.
+        let published = self.words.get(header::CHANGE)?.load(Ordering::Acquire);
+        match if published >= change { low(sides) } else { high(sides) } {
+            GONE => Some(None),
+            offset => {
+                let record = Record::at(self.words, offset)?;
+                (record.kind()? != Kind::Link).then_some(Some(record))
+            }
+        }
+    }
+
+    fn judge(&self, record: Record<'a>, key: Key<'_>) -> Answer<Record<'a>> {
+        let expired = |record: Record<'a>| match (record.expires(), self.now) {
+            (NEVER, _) | (_, None) => false,
+            (expires, Some(Now(now))) => expires <= now,
+        };
+        let record = match record.kind() {
+            Some(Kind::Absent) => {
+                // Of any age it would be an outage that looks like "no such entry".
+                let counts = self.now.is_some() && !expired(record);
+                return if counts { Answer::NotFound } else { Answer::Unknown };
+            }
+            Some(Kind::Alias) => {
+                let target = record.target(self.words);
+                if expired(record) { None } else { target }
+            }
+            Some(_) => Some(record),
+            None => None,
+        };
+        match record {
+            Some(record) if !expired(record) && record.fits(key.class()) => Answer::Found(record),
+            _ => Answer::Unknown,
+        }
+    }
+
+    fn next<T>(
+        &self,
+        mut slot: usize,
+        class: Class,
+        read: impl Fn(Record<'a>) -> Option<T>,
+    ) -> Option<(T, usize)> {
+        loop {
+            let word = self.slots.get(slot)?.load(Ordering::Acquire);
+            slot += 1;
+            // Aliases and absences aren't entries: only what `read` takes is.
+            if word != 0
+                && low(word) & 0b111 == class as u32
+                && let Some(Some(record)) = self.follow(high(word))
+                && let Some(entry) = read(record)
+            {
+                return Some((entry, slot));
+            }
+        }
+    }
+}
+
+impl<T> Answer<T> {
+    /// Reads what was found; what can't be read can't be told.
+    fn and_then<U>(self, read: impl FnOnce(T) -> Option<U>) -> Answer<U> {
+        match self {
+            Self::Found(record) => read(record).map_or(Answer::Unknown, Answer::Found),
+            Self::NotFound => Answer::NotFound,
+            Self::Unknown => Answer::Unknown,
+        }
+    }
+}
+
+/// Everything that was read before this was read before what is read after it.
+/// For those who look afterwards whether the memory was exchanged meanwhile.
+pub(super) fn read_before() {
+    fence(Ordering::Acquire);
+}

@@ -1,0 +1,1 @@
+//! The one mapping of a process, and how it is exchanged.
