@@ -275,7 +275,9 @@ impl Host {
             text.extend(["bind_dn = \"", READER.0, "\"\n"]);
             text += "bind_password_file = \"/etc/rollcall.secret\"\n";
         }
-        text + &builder.configuration
+        text += &builder.configuration;
+        text += "\n[cache]\n";
+        text + builder.cache.as_deref().unwrap_or("mode = \"off\"\n")
     }
 
     fn start_sshd(&self) {

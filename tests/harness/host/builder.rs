@@ -10,6 +10,7 @@ pub struct HostBuilder {
     pub(super) directories: Vec<DirectoryBuilder>,
     pub(super) local_users: Vec<(String, u32, String)>,
     pub(super) configuration: String,
+    pub(super) cache: Option<String>,
     pub(super) whole_configuration: Option<String>,
     pub(super) files: Vec<(String, String)>,
     pub(super) plain: bool,
@@ -39,6 +40,13 @@ impl HostBuilder {
         self.configuration += toml;
         self.configuration += "\n";
         self
+    }
+
+    /// Lets the host cache, with these lines in the section `[cache]`. Without this it
+    /// asks the directory for everything, so that a test sees what it has just changed there.
+    #[must_use]
+    pub fn cache(self, toml: &str) -> Self {
+        Self { cache: Some(toml.into()), ..self }
     }
 
     /// Replaces `/etc/rollcall.toml`.
