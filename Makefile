@@ -26,8 +26,8 @@ REST      := -p direct -p rollcall
 ARTEFACTS := build/libnss_ldap.so.2 build/pam_ldap.so build/rollcall
 
 .DEFAULT_GOAL := help
-.PHONY: help build modules rest dependencies dependencies-quietly needs-root test test-quick \
-        test-units test-host demo demo-shell bench lint deny doc check-modules check-example \
+.PHONY: help build modules rest dependencies dependencies-quietly needs-root test test-long test-quick \
+        test-units test-host demo demo-shell bench bench-plots lint deny doc check-modules check-example \
         install install-direct uninstall clean
 
 say = @printf '\n== %s  %s\n' "$$(date +%T)" $(1)
@@ -38,7 +38,10 @@ help:
 	@echo 'make demo-shell   the same, and a shell in that namespace to try things (root)'
 	@echo 'make test-quick   the tests that need neither root nor servers'
 	@echo 'make test         everything, against real servers (root)'
+	@echo 'make test-long    tests that take minutes: the daemon killed 1000 times (root)'
 	@echo 'make bench        speed, as ratios against other clients in the same run (root)'
+	@echo '                  N=100000, PEERS="sssd nslcd", LINES="warm logins" choose; see docs/performance.md'
+	@echo 'make bench-plots  pictures of some of it, into $(TARGET)/plots (root)'
 	@echo 'make lint         formatting, clippy, licences, documentation, what the modules contain'
 	@echo 'make dependencies install the Debian packages that building and testing need (root)'
 	@echo 'make install      into $(LIBDIR), $(BINDIR) and so on, below DESTDIR'
@@ -89,6 +92,10 @@ test: needs-root dependencies
 	@$(MAKE) --no-print-directory test-units
 	@$(MAKE) --no-print-directory test-host
 
+test-long: needs-root dependencies build
+	$(call say,'a daemon that is killed 1000 times')
+	$(CARGO) test $(LOCKED) -p rollcall-tests --test table_fire -- --ignored --nocapture
+
 test-units:
 	$(call say,'tests of the modules')
 	$(CARGO) test $(LOCKED) -p nss_ldap
@@ -123,9 +130,18 @@ demo-shell: needs-root dependencies build
 	$(CARGO) build $(LOCKED) -p rollcall-tests --bin demo
 	@$(CARGO) run --quiet $(LOCKED) -p rollcall-tests --bin demo -- --shell
 
+# What is chosen of it: how many users, who else, which lines. Only from the
+# command line: a shell may have a LINES of its own in the environment.
+given  = '$(1)=$(if $(filter command,$(origin $(1))),$($(1)))'
+CHOSEN = $(call given,N) $(call given,PEERS) $(call given,LINES)
+
 bench: needs-root dependencies build
 	$(CARGO) build --release $(LOCKED) -p rollcall-tests --bin bench
-	@$(CARGO) run --quiet --release $(LOCKED) -p rollcall-tests --bin bench
+	@$(CARGO) run --quiet --release $(LOCKED) -p rollcall-tests --bin bench -- $(CHOSEN)
+
+bench-plots: needs-root dependencies build
+	$(CARGO) build --release $(LOCKED) -p rollcall-tests --bin bench
+	@$(CARGO) run --quiet --release $(LOCKED) -p rollcall-tests --bin bench -- plots $(CHOSEN)
 
 # --- checking ---------------------------------------------------------------
 

@@ -16,6 +16,7 @@ use crate::account::Name;
 use crate::ldap::filter::Filter;
 use crate::secret::Secret;
 
+mod cache;
 mod connections;
 mod directory;
 mod dn;
@@ -32,6 +33,7 @@ mod tests;
 mod text;
 mod timeouts;
 
+pub use crate::protocol::CacheMode;
 pub use error::ConfigError;
 pub use template::TemplateValues;
 
@@ -52,6 +54,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How many connections may be open.
     pub connections: Connections,
+    /// What is kept in the table, and for how long.
+    pub cache: CacheConfig,
 }
 
 /// One directory: its servers, and how its entries are read.
@@ -223,6 +227,27 @@ pub struct Timeouts {
 pub struct Connections {
     /// For searches, and as many again for users' binds, and for enumerations.
     pub max: usize,
+}
+
+/// What is kept in the table, and for how long. Times are whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// How it is filled.
+    pub mode: CacheMode,
+    /// The most users and groups together that [`CacheMode::Auto`] keeps a replica of.
+    pub max_replica: usize,
+    /// How often a replica asks what has changed.
+    pub refresh: Duration,
+    /// For how long an answer counts that was asked for on demand.
+    pub lifetime: Duration,
+    /// For how long "no such entry" counts that was asked for on demand; zero: it
+    /// isn't kept.
+    pub negative_lifetime: Duration,
+    /// How many keys are kept on demand.
+    pub max_entries: usize,
+    /// For how long after the directory was last heard of answers count when
+    /// nobody can be asked.
+    pub max_stale: Duration,
 }
 
 /// A piece of a [`Template`].

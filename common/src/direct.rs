@@ -24,7 +24,7 @@ use crate::protocol::{Request, Response, Unavailable};
 
 /// The function's name in `direct.so`. It changes with the protocol's version,
 /// so that a module never calls a library of another version.
-pub const SYMBOL: &CStr = c"rollcall_direct_handle_1";
+pub const SYMBOL: &CStr = c"rollcall_direct_handle_2";
 
 /// Takes the bytes of a response; called at most once, before [`Handle`] returns.
 pub type Reply = unsafe extern "C" fn(context: *mut c_void, response: *const u8, length: usize);
@@ -58,7 +58,7 @@ pub(crate) fn remember_root() {
 }
 
 /// Whether the root folder is still the one of the first call.
-fn is_same_root() -> bool {
+pub(crate) fn is_same_root() -> bool {
     remember_root();
     let inode = ROOT.1.load(Ordering::Acquire);
     stat("/").is_ok_and(|root| {

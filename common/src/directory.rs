@@ -21,6 +21,8 @@ use crate::schema::{self, Rejected, Rules, Schema};
 mod base;
 pub mod enumerate;
 pub mod passwords;
+pub mod sync;
+mod walk;
 
 /// How many entries of one name or id are looked at. Two show that it isn't unique.
 const SAME_KEY: i32 = 10;

@@ -24,7 +24,7 @@ pub const MAX_REQUEST: usize = 16 << 10;
 pub const MAX_RESPONSE: usize = 64 << 20;
 /// The largest batch of users or shadow entries, in bytes.
 const MAX_BATCH: usize = 4 << 20;
-/// The largest response about one user, in bytes.
+/// The largest response about one user, or about the daemon, in bytes.
 const MAX_SMALL: usize = 16 << 10;
 
 const MAGIC: [u8; 2] = *b"RC";
@@ -49,7 +49,9 @@ pub fn max_response(request: &Request) -> usize {
         | Request::Authenticate { .. }
         | Request::Authorize { .. }
         | Request::ChangePassword { .. }
-        | Request::ResetPassword { .. } => MAX_SMALL,
+        | Request::ResetPassword { .. }
+        | Request::Status
+        | Request::Flush(_) => MAX_SMALL,
     }
 }
 

@@ -64,6 +64,16 @@ impl Service {
         self.directories.first()?.outage().map(Unavailable::from)
     }
 
+    /// The directories, in the order in which they are asked.
+    pub fn directories(&self) -> &[Arc<Directory>] {
+        &self.directories
+    }
+
+    /// From now on nobody shares the answer of a search that is under way.
+    pub fn forget_searches(&self) {
+        self.flights.forget();
+    }
+
     /// Answers a request, no later than the deadline. Dropping the future gives
     /// the request up; a password change that is under way must not be dropped.
     pub async fn handle(&self, peer: Peer, request: Request, deadline: Deadline) -> Response {
@@ -86,10 +96,13 @@ impl Service {
             Request::ShadowByName(_)
             | Request::Enumerate(Map::Shadows, _)
             | Request::ResetPassword { .. }
+            | Request::Flush(_)
                 if !peer.is_root() =>
             {
                 Ok(Response::Refused(Refused::NotRoot))
             }
+            // About the daemon, which answers these before it comes here.
+            Request::Status | Request::Flush(_) => Ok(Response::Unavailable(Unavailable::NoDaemon)),
             Request::Enumerate(map, cursor) => {
                 Box::pin(self.enumerations.next(&self.directories, peer, map, cursor, deadline))
                     .await

@@ -14,10 +14,14 @@ use serde::{Deserialize, Serialize};
 use crate::account::{Gid, Group, Name, Shadow, Uid, User};
 use crate::secret::Secret;
 
+mod status;
+
+pub use status::{CacheMode, Phase, Status, TableStatus};
+
 /// The version of this vocabulary. Both ends must have the same; an upgrade
 /// replaces modules and daemon together, and a process that still has the old
 /// module loaded is answered "unavailable".
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// What a module or a command asks for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,6 +78,23 @@ pub enum Request {
         /// The password to set.
         new: Secret,
     },
+    /// How is the daemon doing? [`Response::Status`]. Anybody may ask: it is about
+    /// nobody.
+    Status,
+    /// Forget what the table says, and see the directory as it is: [`Response::Done`].
+    /// Only for uid 0.
+    Flush(Flush),
+}
+
+/// What is forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Flush {
+    /// A user, under each name and id, and the groups that the user is in.
+    User(Name),
+    /// A group, under its name and id.
+    Group(Name),
+    /// Everything.
+    All,
 }
 
 /// A database that can be enumerated.
@@ -153,6 +174,10 @@ pub enum Response {
     Shadows(Batch<Shadow>),
     /// To the requests about logins and passwords.
     Login(LoginAnswer),
+    /// To [`Request::Status`].
+    Status(Status),
+    /// To [`Request::Flush`]: from now on lookups see the directory as it is.
+    Done,
     /// The directory was asked, and there is no such entry.
     NotFound,
     /// Nobody knows: the question could not be put to the directory.

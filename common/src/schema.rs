@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::account::{Gid, Group, Name, Shadow, Uid, User};
+use crate::account::{Gid, Group, Members, Name, Shadow, Uid, User};
 use crate::config::{DirectoryConfig, IdRange, PathRule, SchemaKind};
 use crate::ldap::filter::Filter;
 use crate::ldap::search::Entry;
@@ -30,6 +30,8 @@ pub trait Schema: fmt::Debug + Send + Sync {
     fn user(&self, entry: &Entry, domain: &str) -> Result<User, Rejected>;
     /// Whether an entry is the user of exactly this name, which may be any of its names.
     fn has_name(&self, entry: &Entry, name: &Name) -> bool;
+    /// All names for which [`Schema::has_name`] is true, each once.
+    fn user_names(&self, entry: &Entry) -> Vec<Name>;
 
     /// All groups.
     fn groups(&self) -> Filter;
@@ -48,6 +50,13 @@ pub trait Schema: fmt::Debug + Send + Sync {
     fn group(&self, entry: &Entry) -> Result<Group, Rejected>;
     /// Whether an entry is the group of exactly this name.
     fn is_group(&self, entry: &Entry, name: &Name) -> bool;
+    /// All names for which [`Schema::is_group`] is true, each once.
+    fn group_names(&self, entry: &Entry) -> Vec<Name>;
+    /// The members of a group, also of one whose name this host rejects.
+    fn members(&self, entry: &Entry) -> Members;
+    /// For whom [`Schema::groups_of`] finds this group though [`Schema::members`]
+    /// doesn't list them, since the directory doesn't compare byte by byte.
+    fn members_besides(&self, entry: &Entry) -> Vec<Name>;
 
     /// The groups that have this user as a member.
     fn groups_of(&self, name: &Name) -> Filter;

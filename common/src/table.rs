@@ -46,20 +46,27 @@
 //! | [`layout`] | what lies where, byte by byte |
 //! | [`reader`] | finds records |
 //! | `records` | what is read out of a record |
+//! | `entries` | all keys of a table (feature `writer`) |
 //! | [`clock`] | the time that freshness is counted in |
 //! | [`map`] | maps files, and says which ones may be believed |
+//! | `range` | memory that stays readable whatever is mapped there |
 //! | [`shared`] | the one mapping of a process, and how it is exchanged |
 //! | `writer` | the daemon's side (feature `writer`) |
 
 #[allow(unsafe_code)] // FFI: clock_gettime
 pub mod clock;
+#[cfg(feature = "writer")]
+mod entries;
 pub mod layout;
 #[allow(unsafe_code)] // FFI: mmap
 pub mod map;
+#[allow(unsafe_code)] // FFI: mmap
+mod range;
 pub mod reader;
 mod records;
-#[allow(unsafe_code)] // the memory of a mapping that is exchanged in place
 pub mod shared;
+#[cfg(all(test, feature = "writer"))]
+mod tests;
 #[cfg(feature = "writer")]
 pub mod writer;
 

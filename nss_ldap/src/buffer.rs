@@ -6,6 +6,8 @@
 
 use std::mem::MaybeUninit;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use common::account::Members;
 use libc::c_char;
 
@@ -31,11 +33,16 @@ impl<C> Target<C> {
     }
 
     /// Writes the struct that `make` builds with the buffer. Nothing is written
-    /// to it when the buffer is too small.
-    pub(crate) fn fill(
-        self,
-        make: impl FnOnce(&mut Buffer) -> Result<C, Short>,
-    ) -> Result<(), Short> {
+    /// to it when that fails: the buffer is too small.
+    #[expect(
+        clippy::inline_always,
+        reason = "a struct that is handed on in memory costs more than the rest"
+    )]
+    #[inline(always)]
+    pub(crate) fn fill<E>(
+        &mut self,
+        make: impl FnOnce(&mut Buffer) -> Result<C, E>,
+    ) -> Result<(), E> {
         // A length that no buffer can have is a caller's way of saying "enough".
         let length = self.length.min(isize::MAX.unsigned_abs());
         let bytes = if self.buffer.is_null() {
@@ -49,6 +56,40 @@ impl<C> Target<C> {
         unsafe { self.result.write(value) };
         Ok(())
     }
+}
+
+/// A place for a pointer to a string.
+pub(crate) type Pointer = MaybeUninit<*mut c_char>;
+
+/// Writes a NULL-terminated list of pointers to strings that lie one behind the other
+/// from `first` on, each with its NUL. `lengths` are those without NUL, eight to a word, the
+/// first one in the first byte. Gives where the last string ends.
+pub(crate) fn point(
+    list: &mut [Pointer],
+    first: *mut MaybeUninit<u8>,
+    lengths: &[AtomicU64],
+) -> Option<*mut MaybeUninit<u8>> {
+    let mut at = first;
+    let mut put = |place: &mut Pointer, length: u8| {
+        place.write(at.cast());
+        at = at.wrapping_add(usize::from(length) + 1);
+    };
+    let (end, places) = list.split_last_mut()?;
+    let (eights, rest) = places.as_chunks_mut::<8>();
+    for (eight, word) in eights.iter_mut().zip(lengths) {
+        let word = word.load(Ordering::Relaxed).to_ne_bytes();
+        for (place, length) in eight.iter_mut().zip(word) {
+            put(place, length);
+        }
+    }
+    if !rest.is_empty() {
+        let word = lengths.get(eights.len())?.load(Ordering::Relaxed).to_ne_bytes();
+        for (place, length) in rest.iter_mut().zip(word) {
+            put(place, length);
+        }
+    }
+    end.write(std::ptr::null_mut());
+    Some(at)
 }
 
 /// The unused rest of a caller's buffer.
@@ -76,10 +117,7 @@ impl<'a> Buffer<'a> {
 
     /// Puts the members' names and a NULL-terminated list of pointers to them.
     pub(crate) fn list(&mut self, members: &Members) -> Result<*mut *mut c_char, Short> {
-        self.take(self.padding())?;
-        let list = self.take(list_size(members.len()))?;
-        // SAFETY: any bytes are a `MaybeUninit`.
-        let (_, list, _) = unsafe { list.align_to_mut::<MaybeUninit<*mut c_char>>() };
+        let list = self.pointers(members.len() + 1)?;
         let mut names = self.take(members.as_run().len())?;
         copy(members.as_run().as_bytes(), names);
         let first = list.as_mut_ptr();
@@ -90,6 +128,31 @@ impl<'a> Buffer<'a> {
         }
         end.write(std::ptr::null_mut());
         Ok(first.cast())
+    }
+
+    /// Takes this many bytes, for strings that somebody else puts there.
+    #[inline]
+    pub(crate) fn run(&mut self, bytes: usize) -> Result<&'a mut [MaybeUninit<u8>], Short> {
+        self.take(bytes)
+    }
+
+    /// Takes room for a NULL-terminated list of `count` strings, and the strings'
+    /// bytes. Fails before it takes anything.
+    pub(crate) fn list_and_run(
+        &mut self,
+        count: usize,
+        bytes: usize,
+    ) -> Result<(&'a mut [Pointer], &'a mut [MaybeUninit<u8>]), Short> {
+        self.has(self.padding().saturating_add(list_size(count)).saturating_add(bytes))?;
+        Ok((self.pointers(count + 1)?, self.take(bytes)?))
+    }
+
+    fn pointers(&mut self, count: usize) -> Result<&'a mut [Pointer], Short> {
+        self.take(self.padding())?;
+        let list = self.take(count * size_of::<Pointer>())?;
+        // SAFETY: any bytes are a `MaybeUninit`.
+        let (_, list, _) = unsafe { list.align_to_mut::<Pointer>() };
+        Ok(list)
     }
 
     /// The bytes up to the next place where a pointer may lie.
@@ -196,7 +259,7 @@ mod tests {
     #[test]
     fn without_a_buffer_everything_is_too_long() {
         // SAFETY: a null buffer is allowed, and nothing is written to the struct.
-        let target =
+        let mut target =
             unsafe { Target::<c_char>::new(std::ptr::null_mut(), std::ptr::null_mut(), 99) };
         assert_eq!(target.fill(|buffer| buffer.string("").map(|_| 0)), Err(Short));
     }

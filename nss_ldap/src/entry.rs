@@ -38,27 +38,53 @@ impl Text {
         Self(text)
     }
 
-    /// The name in it. What can't be a name is nobody's, and nobody is asked.
-    pub(crate) fn name(&self) -> Result<Name, Failure> {
+    /// Its bytes, without NUL.
+    #[inline]
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
         if self.0.is_null() {
-            return Err(Failure::NotFound);
+            return None;
         }
         // SAFETY: `new`'s caller says that it is a string.
-        let text = unsafe { CStr::from_ptr(self.0) };
-        Name::from_bytes(text.to_bytes()).map_err(|_| Failure::NotFound)
+        Some(unsafe { CStr::from_ptr(self.0) }.to_bytes())
     }
 }
 
-/// Runs the body of an entry point and gives its status to glibc. A panic is
-/// a fault of this module, so the answer is "unavailable".
+/// The name in these bytes. What can't be a name is nobody's, and nobody is asked.
+pub(crate) fn name(bytes: Option<&[u8]>) -> Result<Name, Failure> {
+    bytes.and_then(|bytes| Name::from_bytes(bytes).ok()).ok_or(Failure::NotFound)
+}
+
+/// Runs the body of an entry point and gives its status to glibc.
 pub(crate) fn enter(errno: &Errno, body: impl FnOnce() -> Result<(), Failure>) -> c_int {
+    give(errno, run(body))
+}
+
+/// The same, after a [`guest::glance`] that may have spared it.
+#[inline]
+pub(crate) fn enter_after(
+    glance: Option<Result<(), Failure>>,
+    errno: &Errno,
+    body: impl FnOnce() -> Result<(), Failure>,
+) -> c_int {
+    match glance {
+        Some(Ok(())) => NssStatus::Success as c_int,
+        Some(outcome) => give(errno, outcome),
+        None => enter(errno, body),
+    }
+}
+
+/// A panic is a fault of this module, so the answer is "unavailable".
+fn run(body: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     // After a panic: state that lives longer is taken out while it is worked with.
-    let outcome = guest::enter(body).unwrap_or_else(|place| {
+    guest::enter(body).unwrap_or_else(|place| {
         let _ = guest::enter(|| {
             report::rarely(&format_args!("fault in libnss_ldap.so.2 at {place}"));
         });
         Err(Failure::Unavailable)
-    });
+    })
+}
+
+fn give(errno: &Errno, outcome: Result<(), Failure>) -> c_int {
     let Err(failure) = outcome else { return NssStatus::Success as c_int };
     let (status, code) = failure.codes();
     if !errno.0.is_null() {
@@ -101,9 +127,10 @@ mod tests {
         for text in [c"", c"1000", c"-x", c"a:b", c"a\nb", c"\xff"] {
             // SAFETY: a C string.
             let text = unsafe { Text::new(text.as_ptr()) };
-            assert_eq!(text.name(), Err(Failure::NotFound));
+            assert_eq!(name(text.bytes()), Err(Failure::NotFound));
         }
         // SAFETY: null is allowed.
-        assert_eq!(unsafe { Text::new(std::ptr::null()) }.name(), Err(Failure::NotFound));
+        let text = unsafe { Text::new(std::ptr::null()) };
+        assert_eq!(name(text.bytes()), Err(Failure::NotFound));
     }
 }

@@ -1,17 +1,25 @@
 //! Where a thread's enumeration stands.
 //!
-//! One batch of entries is held at a time, so an enumeration takes the same
-//! memory however many entries there are.
+//! Where the table has everything, an enumeration walks through it: through a mapping
+//! of its own, that of the file which was there at the beginning, so that each
+//! entry comes once whatever file takes its place meanwhile. Nothing
+//! expires on the way. Otherwise the daemon gives batches, of which one is held at a
+//! time. Either way an enumeration takes the same memory however many entries there are.
 
 use std::cell::Cell;
 use std::vec;
 
 use common::deadline::{self, Deadline};
 use common::protocol::{Cursor, Request, Response};
+use common::table::clock::Moment;
+use common::table::map::Mapping;
+use common::table::shared::Shared;
+use common::table::{Now, Table};
 
 use crate::answer::Record;
 use crate::buffer::{Short, Target};
 use crate::status::Failure;
+use crate::table::Miss;
 
 /// An enumeration of one database.
 pub(crate) struct Enumeration<R>(Cell<State<R>>);
@@ -21,6 +29,8 @@ enum State<R> {
     Start,
     /// The entries at hand, the current one first, and where the next ones are.
     Within(vec::IntoIter<R>, Option<Cursor>),
+    /// In the table.
+    Walking(Walk),
     /// It is over, or broken. It stays so until it is started anew: an
     /// enumeration that began again by itself would give entries twice.
     Over(Failure),
@@ -30,6 +40,44 @@ impl<R> Enumeration<R> {
     /// At the start.
     pub(crate) const fn new() -> Self {
         Self(Cell::new(State::Start))
+    }
+}
+
+/// A way through the table.
+struct Walk {
+    mapping: Mapping,
+    /// The slot from which on the current entry is found.
+    slot: usize,
+    /// The moment in which the file's length was looked at.
+    looked: Moment,
+}
+
+impl Walk {
+    /// At the beginning, if the table has everything.
+    fn begin(table: &Shared) -> Option<Self> {
+        let looked = Now::with_moment().1;
+        Some(Self { mapping: table.complete()?, slot: 0, looked })
+    }
+
+    /// Gives the current entry, and goes on to the next one.
+    fn step<R: Record>(&mut self, target: &mut Target<R::C>, table: &Shared) -> Result<(), Miss> {
+        let moment = Now::with_moment().1;
+        // A program may have done something else since the entry before.
+        if moment.is_after(self.looked) {
+            if self.mapping.was_cut(table.path()) {
+                return Err(Miss::Unknown);
+            }
+            self.looked = moment;
+        }
+        let view = self.mapping.table().and_then(Table::timeless).ok_or(Miss::Unknown)?;
+        let mut next = self.slot;
+        target.fill(|buffer| {
+            let (entry, slot) = R::next(&view, self.slot, buffer)?;
+            next = slot;
+            Ok::<_, Miss>(entry)
+        })?;
+        self.slot = next;
+        Ok(())
     }
 }
 
@@ -45,14 +93,15 @@ pub(crate) fn reset<R: Record>() -> Result<(), Failure> {
 /// Gives the current entry and goes on to the next one. An entry that doesn't
 /// fit stays the current one.
 pub(crate) fn next<R: Record>(
-    target: Target<R::C>,
+    mut target: Target<R::C>,
+    table: &Shared,
     ask: impl Fn(&Request, Deadline) -> Response,
 ) -> Result<(), Failure> {
     R::enumeration()
         .try_with(|Enumeration(cell)| {
             // If this panics the enumeration is broken, and says so.
             let mut state = cell.replace(State::Over(Failure::Unavailable));
-            let outcome = step(&mut state, target, ask);
+            let outcome = step(&mut state, &mut target, table, ask);
             cell.set(state);
             outcome
         })
@@ -62,14 +111,35 @@ pub(crate) fn next<R: Record>(
 
 fn step<R: Record>(
     state: &mut State<R>,
-    target: Target<R::C>,
+    target: &mut Target<R::C>,
+    table: &Shared,
     ask: impl Fn(&Request, Deadline) -> Response,
 ) -> Result<(), Failure> {
     let deadline = Deadline::after(deadline::LOOKUP);
     loop {
         let cursor = match state {
             State::Over(why) => return Err(*why),
-            State::Start => None,
+            State::Start => {
+                if R::IN_TABLE
+                    && let Some(walk) = Walk::begin(table)
+                {
+                    *state = State::Walking(walk);
+                    continue;
+                }
+                None
+            }
+            State::Walking(walk) => match walk.step::<R>(target, table) {
+                Ok(()) => return Ok(()),
+                Err(Miss::Short) => return Err(Failure::ShortBuffer),
+                Err(Miss::NotFound) => {
+                    *state = State::Over(Failure::NotFound);
+                    continue;
+                }
+                Err(Miss::Unknown) => {
+                    *state = State::Over(Failure::Unavailable);
+                    continue;
+                }
+            },
             State::Within(entries, next) => {
                 if let Some(entry) = entries.as_slice().first() {
                     target

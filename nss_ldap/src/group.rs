@@ -4,13 +4,16 @@ use std::thread::LocalKey;
 
 use common::account::{Gid, Group};
 use common::protocol::{Batch, Map, Request, Response};
+use common::table::View;
+use common::table::shared;
 use libc::{c_char, c_int, gid_t, group, size_t};
 
 use crate::answer::{self, Record, host};
 use crate::buffer::{Buffer, Short, Target};
-use crate::entry::{Errno, Text, enter};
+use crate::entry::{Errno, Text, enter, name};
 use crate::enumerate::{self, Enumeration};
 use crate::status::{self, Failure};
+use crate::table::{self, Asked, Miss};
 
 thread_local! {
     static ENUMERATION: Enumeration<Group> = const { Enumeration::new() };
@@ -19,6 +22,14 @@ thread_local! {
 impl Record for Group {
     type C = group;
     const MAP: Map = Map::Groups;
+    const IN_TABLE: bool = true;
+
+    fn request(asked: Asked<'_>) -> Result<Request, Failure> {
+        Ok(match asked {
+            Asked::Name(text) => Request::GroupByName(name(text)?),
+            Asked::Id(id) => Request::GroupById(Gid::new(id).map_err(|_| Failure::NotFound)?),
+        })
+    }
 
     fn one(response: Response) -> Result<Self, Failure> {
         match response {
@@ -46,6 +57,20 @@ impl Record for Group {
         })
     }
 
+    #[inline]
+    fn find(view: &View<'_>, asked: Asked<'_>, buffer: &mut Buffer) -> Result<group, Miss> {
+        let answer = match asked {
+            Asked::Name(name) => view.group_by_name(name.ok_or(Miss::NotFound)?),
+            Asked::Id(id) => view.group_by_id(id),
+        };
+        table::group(&table::found(answer)?, buffer)
+    }
+
+    fn next(view: &View<'_>, slot: usize, buffer: &mut Buffer) -> Result<(group, usize), Miss> {
+        let (group, slot) = view.next_group(slot).ok_or(Miss::NotFound)?;
+        Ok((table::group(&group, buffer)?, slot))
+    }
+
     fn enumeration() -> &'static LocalKey<Enumeration<Self>> {
         &ENUMERATION
     }
@@ -66,10 +91,10 @@ pub unsafe extern "C" fn _nss_ldap_getgrnam_r(
     // SAFETY: glibc passes its errno.
     let errno = unsafe { Errno::new(errnop) };
     // SAFETY: glibc passes a string.
-    let name = unsafe { Text::new(name) };
+    let text = unsafe { Text::new(name) };
     // SAFETY: glibc passes a struct and a buffer of this length.
     let target = unsafe { Target::new(result, buffer, length) };
-    enter(&errno, || answer::lookup::<Group>(Request::GroupByName(name.name()?), target, host))
+    answer::call::<Group>(&errno, Asked::Name(text.bytes()), target)
 }
 
 /// `getgrgid_r(3)`.
@@ -88,10 +113,7 @@ pub unsafe extern "C" fn _nss_ldap_getgrgid_r(
     let errno = unsafe { Errno::new(errnop) };
     // SAFETY: glibc passes a struct and a buffer of this length.
     let target = unsafe { Target::new(result, buffer, length) };
-    enter(&errno, || {
-        let gid = Gid::new(gid).map_err(|_| Failure::NotFound)?;
-        answer::lookup::<Group>(Request::GroupById(gid), target, host)
-    })
+    answer::call::<Group>(&errno, Asked::Id(gid), target)
 }
 
 /// `setgrent(3)`: the enumeration starts anew.
@@ -115,7 +137,7 @@ pub unsafe extern "C" fn _nss_ldap_getgrent_r(
     let errno = unsafe { Errno::new(errnop) };
     // SAFETY: glibc passes a struct and a buffer of this length.
     let target = unsafe { Target::new(result, buffer, length) };
-    enter(&errno, || enumerate::next::<Group>(target, host))
+    enter(&errno, || enumerate::next::<Group>(target, &shared::HOST, host))
 }
 
 /// `endgrent(3)`: the enumeration lets go what it holds.

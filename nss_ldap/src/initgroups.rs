@@ -1,13 +1,19 @@
 //! The groups of a user: `initgroups(3)` and `getgrouplist(3)`.
 
+use std::mem::MaybeUninit;
+
 use common::account::Gid;
 use common::deadline::{self, Deadline};
+use common::guest;
 use common::protocol::{Request, Response};
+use common::table::shared::{self, Shared};
+use common::table::{Answer, Gids, View};
 use libc::{c_char, c_int, c_long, gid_t};
 
 use crate::answer::host;
-use crate::entry::{Errno, Text, enter};
+use crate::entry::{Errno, Text, enter_after, name};
 use crate::status::{self, Failure};
+use crate::table::is_possible;
 
 /// glibc's list of groups, which the services fill one after the other.
 struct List {
@@ -34,21 +40,58 @@ impl List {
     }
 
     /// Adds ids at the end, as many as the limit allows.
-    fn append(&mut self, gids: &[Gid]) -> Result<(), Failure> {
-        // SAFETY: `new`'s caller says that it can be read.
-        let used = usize::try_from(unsafe { *self.used }).map_err(|_| Failure::NoMemory)?;
-        let limit = usize::try_from(self.limit).ok().filter(|limit| *limit > 0);
-        let room = limit.map_or(usize::MAX, |limit| limit.saturating_sub(used));
-        let gids = &gids[..gids.len().min(room)];
-        // SAFETY: `grow` makes place for them behind the used ones.
-        let mut place = unsafe { self.grow(used + gids.len())?.add(used) };
-        for gid in gids {
-            // SAFETY: as above.
-            unsafe { place.write(gid.get()) };
-            // SAFETY: as above; the last step leads to the end.
-            place = unsafe { place.add(1) };
+    fn append(&mut self, gids: impl ExactSizeIterator<Item = gid_t>) -> Result<(), Failure> {
+        let used = self.used()?;
+        let room = self.room(used);
+        let count = gids.len().min(room);
+        for (place, gid) in self.places(used, count)?.iter_mut().zip(gids) {
+            place.write(gid);
         }
-        let used = c_long::try_from(used + gids.len()).map_err(|_| Failure::NoMemory)?;
+        self.take_in(used + count)
+    }
+
+    /// Puts the ids of the table at the end, without the one that is skipped, as many as the limit
+    /// allows. Gives how many are in the list with them; they count after [`List::take_in`].
+    fn put(&mut self, gids: &Gids<'_>, skip: gid_t) -> Result<usize, Failure> {
+        let used = self.used()?;
+        let room = self.room(used);
+        let places = self.places(used, gids.len())?;
+        gids.copy(places);
+        // SAFETY: `copy` has written each of them.
+        let ids = unsafe { &mut *(&raw mut *places as *mut [gid_t]) };
+        // Without a branch in it, this goes over several ids at once.
+        let doubts = ids.iter().fold(0, |doubts, id| doubts | doubt(*id) | u32::from(*id == skip));
+        let kept = if doubts == 0 { ids.len() } else { sift(ids, skip) };
+        Ok(used + kept.min(room))
+    }
+
+    /// How many are in it.
+    fn used(&self) -> Result<usize, Failure> {
+        // SAFETY: `new`'s caller says that it can be read.
+        usize::try_from(unsafe { *self.used }).map_err(|_| Failure::NoMemory)
+    }
+
+    /// How many more may be in it, when this many are.
+    fn room(&self, used: usize) -> usize {
+        let limit = usize::try_from(self.limit).ok().filter(|limit| *limit > 0);
+        limit.map_or(usize::MAX, |limit| limit.saturating_sub(used))
+    }
+
+    /// Places for this many ids behind the used ones.
+    fn places(&mut self, used: usize, count: usize) -> Result<&mut [MaybeUninit<gid_t>], Failure> {
+        let groups = self.grow(used.checked_add(count).ok_or(Failure::NoMemory)?)?;
+        if groups.is_null() {
+            return Ok(&mut []);
+        }
+        // SAFETY: `grow` has made place for the used ones and these.
+        let first = unsafe { groups.add(used) };
+        // SAFETY: as above; nobody else uses the list during the call.
+        Ok(unsafe { std::slice::from_raw_parts_mut(first.cast(), count) })
+    }
+
+    /// Says that this many are in it now.
+    fn take_in(&mut self, used: usize) -> Result<(), Failure> {
+        let used = c_long::try_from(used).map_err(|_| Failure::NoMemory)?;
         // SAFETY: `new`'s caller says that it can be written.
         unsafe { self.used.write(used) };
         Ok(())
@@ -78,22 +121,76 @@ impl List {
     }
 }
 
-/// Adds the groups of a user, each once, without the one that is skipped.
-fn add(
-    request: &Request,
+/// 0 for ids that a directory may give; 1 for those that the system uses itself, and a few more.
+const fn doubt(id: gid_t) -> u32 {
+    // 4294967295 and 0; from systemd's dynamic ones to the end of 16 bits.
+    (id.wrapping_add(1) <= 1) as u32 | (id.wrapping_sub(61184) <= 65535 - 61184) as u32
+}
+
+/// Moves those that a directory may give, without the one that is skipped, to the
+/// front. How many they are.
+fn sift(ids: &mut [gid_t], skip: gid_t) -> usize {
+    let mut kept = 0;
+    for at in 0..ids.len() {
+        let Some(&id) = ids.get(at) else { break };
+        if id != skip && Gid::new(id).is_ok() {
+            if let Some(place) = ids.get_mut(kept) {
+                *place = id;
+            }
+            kept += 1;
+        }
+    }
+    kept
+}
+
+/// Puts what the table says about somebody's groups at the end of the list. `None` where
+/// it can't tell.
+fn find(
+    view: &View<'_>,
+    name: &[u8],
     skip: gid_t,
     list: &mut List,
+) -> Option<Result<usize, Failure>> {
+    match view.groups_of(name) {
+        Answer::Found(gids) => Some(list.put(&gids, skip)),
+        Answer::NotFound => Some(Err(Failure::NotFound)),
+        Answer::Unknown => None,
+    }
+}
+
+/// What can be answered at once.
+fn glance(name: Option<&[u8]>, skip: gid_t, list: &mut List) -> Option<Result<(), Failure>> {
+    let name = name.filter(|name| is_possible(name))?;
+    let found = shared::HOST.glance(|view| find(&view, name, skip, list))??;
+    Some(found.and_then(|used| list.take_in(used)))
+}
+
+/// Adds the groups of somebody, each once, without the one that is skipped.
+fn add(
+    text: Option<&[u8]>,
+    skip: gid_t,
+    list: &mut List,
+    table: &Shared,
     ask: impl FnOnce(&Request, Deadline) -> Response,
 ) -> Result<(), Failure> {
-    let mut gids = match ask(request, Deadline::after(deadline::LOOKUP)) {
+    let request = Request::GroupsOf(name(text)?);
+    let text = text.unwrap_or_default();
+    if let Some(found) = table.with_fresh(|view| find(&view, text, skip, list)).flatten() {
+        return list.take_in(found?);
+    }
+    let mut gids = match ask(&request, Deadline::after(deadline::LOOKUP)) {
         Response::Gids(gids) if gids.is_empty() => return Err(Failure::NotFound),
         Response::Gids(gids) => gids,
+        other if status::is_nobody(&other) => {
+            let found = table.of_any_age(|view| find(&view, text, skip, list)).flatten();
+            return list.take_in(found.unwrap_or_else(|| Err(status::failure(&other)))?);
+        }
         other => return Err(status::failure(&other)),
     };
     gids.sort_unstable();
     gids.dedup();
     gids.retain(|gid| gid.get() != skip);
-    list.append(&gids)
+    list.append(gids.into_iter().map(Gid::get))
 }
 
 /// `initgroups(3)`, `getgrouplist(3)`: adds to glibc's list the ids of the
@@ -114,20 +211,32 @@ pub unsafe extern "C" fn _nss_ldap_initgroups_dyn(
     // SAFETY: glibc passes its errno.
     let errno = unsafe { Errno::new(errnop) };
     // SAFETY: glibc passes a string.
-    let name = unsafe { Text::new(name) };
+    let text = unsafe { Text::new(name) };
     // SAFETY: glibc passes its own list.
     let mut list = unsafe { List::new(used, size, groups, limit) };
-    enter(&errno, || add(&Request::GroupsOf(name.name()?), skip, &mut list, host))
+    let glance = guest::glance(|| glance(text.bytes(), skip, &mut list));
+    enter_after(glance, &errno, || add(text.bytes(), skip, &mut list, &shared::HOST, host))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::account::Name;
     use common::protocol::Unavailable;
+    use common::table::writer::{Fact, Heartbeat, Room, Writer};
+    use common::table::{Key, NEVER, Now};
 
     /// A list as glibc makes it: one place, holding the primary group.
     fn add_to(
+        first: gid_t,
+        limit: c_long,
+        response: Response,
+    ) -> (Result<(), Failure>, Vec<gid_t>) {
+        static NOWHERE: Shared = Shared::new("/nonexistent/table", "/nonexistent/sealed");
+        add_from(&NOWHERE, first, limit, response)
+    }
+
+    fn add_from(
+        table: &Shared,
         first: gid_t,
         limit: c_long,
         response: Response,
@@ -139,8 +248,7 @@ mod tests {
         let (mut used, mut size) = (1, 1);
         // SAFETY: as glibc's own list.
         let mut list = unsafe { List::new(&raw mut used, &raw mut size, &raw mut groups, limit) };
-        let request = Request::GroupsOf(Name::parse("alice").unwrap());
-        let outcome = add(&request, first, &mut list, |_, _| response);
+        let outcome = add(Some(b"alice"), first, &mut list, table, |_, _| response);
         assert!(used <= size);
         let count = usize::try_from(used).unwrap();
         // SAFETY: as many are set.
@@ -154,10 +262,68 @@ mod tests {
         Response::Gids(ids.into_iter().map(|id| Gid::new(id).unwrap()).collect())
     }
 
+    /// A complete table in which alice is in these groups.
+    fn table(gids: &[u32]) -> (tempfile::TempDir, Writer, &'static Shared) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table");
+        let mut writer = Writer::create(&path, Room::default()).unwrap();
+        let gids: Vec<Gid> = gids.iter().map(|gid| Gid::new(*gid).unwrap()).collect();
+        let mut change = writer.change();
+        if !gids.is_empty() {
+            change.put(Fact::Gids(&gids), &[Key::GidsOf(b"alice")], NEVER).unwrap();
+        }
+        change.commit().unwrap();
+        let alive_until = Now(Now::read().0 + 3600);
+        let heart = Heartbeat { alive_until, complete_until: alive_until, heard: 1, max_stale: 1 };
+        writer.beat(heart);
+        writer.publish().unwrap();
+        let path: &'static str = path.to_str().unwrap().to_owned().leak();
+        let shared = Box::leak(Box::new(Shared::new(path, "/nonexistent/sealed")));
+        (folder, writer, shared)
+    }
+
+    #[test]
+    fn the_groups_of_the_table_are_added_without_the_skipped_one_up_to_the_limit() {
+        let unasked = || Response::Unavailable(Unavailable::Busy);
+        for count in [1, 2, 5, 500] {
+            let all: Vec<u32> = (0..count).map(|i| 70_000 + i).collect();
+            let (_folder, _writer, shared) = table(&all);
+            let (outcome, ids) = add_from(shared, 100, -1, unasked());
+            assert_eq!((outcome, &ids[1..]), (Ok(()), &all[..]));
+            let (outcome, ids) = add_from(shared, 70_000, -1, unasked());
+            assert_eq!((outcome, &ids[..]), (Ok(()), &all[..]), "the first one was there");
+            let (outcome, ids) = add_from(shared, 100, 3, unasked());
+            assert_eq!((outcome, ids.len()), (Ok(()), all.len().min(2) + 1));
+        }
+    }
+
+    #[test]
+    fn who_is_in_no_group_of_a_complete_table_is_not_found() {
+        let (_folder, _writer, shared) = table(&[]);
+        let unasked = Response::Unavailable(Unavailable::Busy);
+        assert_eq!(add_from(shared, 100, -1, unasked), (Err(Failure::NotFound), vec![100]));
+    }
+
     #[test]
     fn each_group_is_added_once_and_the_skipped_one_not_at_all() {
         let (outcome, ids) = add_to(100, 0, gids([2001, 100, 2000, 2001]));
         assert_eq!((outcome, ids), (Ok(()), vec![100, 2000, 2001]));
+    }
+
+    #[test]
+    fn what_the_system_uses_itself_is_doubtful_and_little_else() {
+        for id in (0..70_000).chain(u32::MAX - 9..=u32::MAX) {
+            assert!(doubt(id) == 1 || Gid::new(id).is_ok(), "{id}");
+            assert!(doubt(id) == 0 || !(1..61184).contains(&id), "{id}");
+        }
+        assert_eq!(doubt(65536), 0);
+    }
+
+    #[test]
+    fn the_ids_of_the_system_and_the_skipped_one_are_sifted_out() {
+        let mut ids = [0, 7, 61184, 65520, 65535, 100, u32::MAX];
+        let kept = sift(&mut ids, 7);
+        assert_eq!(ids[..kept], [65520, 100]);
     }
 
     #[test]

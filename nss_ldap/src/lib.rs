@@ -3,8 +3,8 @@
 //! glibc loads this module into every process whose `nsswitch.conf(5)` names
 //! the service `ldap`, and calls the functions below by their names
 //! (`_nss_ldap_getpwnam_r` and so on, glibc manual, "Name Service Switch").
-//! The module asks `common::client` and puts the answer into the caller's
-//! buffer; it knows nothing of LDAP.
+//! The module reads `common::table`, asks `common::client` what isn't there, and
+//! puts the answer into the caller's buffer; it knows nothing of LDAP.
 //!
 //! It is a guest: it starts no thread, holds no lock and no descriptor between
 //! two calls, prints nothing, reads no environment variable, and no panic
@@ -13,6 +13,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `passwd` `group` `shadow` `initgroups` | glibc's functions, one database a file |
+//! | `table` | what the table says, in the caller's buffer |
 //! | `answer` | one lookup, and the answer that is kept for a bigger buffer |
 //! | `enumerate` | where a thread's enumeration stands |
 //! | `buffer` | the caller's buffer |
@@ -38,6 +39,7 @@ mod report;
 #[allow(unsafe_code)] // FFI: glibc's entry points
 pub mod shadow;
 mod status;
+mod table;
 
 #[cfg(test)]
 #[allow(unsafe_code)] // the structs of glibc

@@ -4,13 +4,16 @@ use std::thread::LocalKey;
 
 use common::account::{Uid, User};
 use common::protocol::{Batch, Map, Request, Response};
+use common::table::View;
+use common::table::shared;
 use libc::{c_char, c_int, passwd, size_t, uid_t};
 
 use crate::answer::{self, Record, host};
 use crate::buffer::{Buffer, Short, Target};
-use crate::entry::{Errno, Text, enter};
+use crate::entry::{Errno, Text, enter, name};
 use crate::enumerate::{self, Enumeration};
 use crate::status::{self, Failure};
+use crate::table::{self, Asked, Miss};
 
 thread_local! {
     static ENUMERATION: Enumeration<User> = const { Enumeration::new() };
@@ -19,6 +22,14 @@ thread_local! {
 impl Record for User {
     type C = passwd;
     const MAP: Map = Map::Users;
+    const IN_TABLE: bool = true;
+
+    fn request(asked: Asked<'_>) -> Result<Request, Failure> {
+        Ok(match asked {
+            Asked::Name(text) => Request::UserByName(name(text)?),
+            Asked::Id(id) => Request::UserById(Uid::new(id).map_err(|_| Failure::NotFound)?),
+        })
+    }
 
     fn one(response: Response) -> Result<Self, Failure> {
         match response {
@@ -50,6 +61,20 @@ impl Record for User {
         })
     }
 
+    #[inline]
+    fn find(view: &View<'_>, asked: Asked<'_>, buffer: &mut Buffer) -> Result<passwd, Miss> {
+        let answer = match asked {
+            Asked::Name(name) => view.user_by_name(name.ok_or(Miss::NotFound)?),
+            Asked::Id(id) => view.user_by_id(id),
+        };
+        table::user(&table::found(answer)?, buffer)
+    }
+
+    fn next(view: &View<'_>, slot: usize, buffer: &mut Buffer) -> Result<(passwd, usize), Miss> {
+        let (user, slot) = view.next_user(slot).ok_or(Miss::NotFound)?;
+        Ok((table::user(&user, buffer)?, slot))
+    }
+
     fn enumeration() -> &'static LocalKey<Enumeration<Self>> {
         &ENUMERATION
     }
@@ -70,10 +95,10 @@ pub unsafe extern "C" fn _nss_ldap_getpwnam_r(
     // SAFETY: glibc passes its errno.
     let errno = unsafe { Errno::new(errnop) };
     // SAFETY: glibc passes a string.
-    let name = unsafe { Text::new(name) };
+    let text = unsafe { Text::new(name) };
     // SAFETY: glibc passes a struct and a buffer of this length.
     let target = unsafe { Target::new(result, buffer, length) };
-    enter(&errno, || answer::lookup::<User>(Request::UserByName(name.name()?), target, host))
+    answer::call::<User>(&errno, Asked::Name(text.bytes()), target)
 }
 
 /// `getpwuid_r(3)`.
@@ -92,10 +117,7 @@ pub unsafe extern "C" fn _nss_ldap_getpwuid_r(
     let errno = unsafe { Errno::new(errnop) };
     // SAFETY: glibc passes a struct and a buffer of this length.
     let target = unsafe { Target::new(result, buffer, length) };
-    enter(&errno, || {
-        let uid = Uid::new(uid).map_err(|_| Failure::NotFound)?;
-        answer::lookup::<User>(Request::UserById(uid), target, host)
-    })
+    answer::call::<User>(&errno, Asked::Id(uid), target)
 }
 
 /// `setpwent(3)`: the enumeration starts anew.
@@ -119,7 +141,7 @@ pub unsafe extern "C" fn _nss_ldap_getpwent_r(
     let errno = unsafe { Errno::new(errnop) };
     // SAFETY: glibc passes a struct and a buffer of this length.
     let target = unsafe { Target::new(result, buffer, length) };
-    enter(&errno, || enumerate::next::<User>(target, host))
+    enter(&errno, || enumerate::next::<User>(target, &shared::HOST, host))
 }
 
 /// `endpwent(3)`: the enumeration lets go what it holds.

@@ -4,13 +4,15 @@ use std::thread::LocalKey;
 
 use common::account::Shadow;
 use common::protocol::{Batch, Map, Request, Response};
+use common::table::shared;
 use libc::{c_char, c_int, c_long, c_ulong, size_t, spwd};
 
 use crate::answer::{self, Record, host};
 use crate::buffer::{Buffer, Short, Target};
-use crate::entry::{Errno, Text, enter};
+use crate::entry::{Errno, Text, enter, name};
 use crate::enumerate::{self, Enumeration};
 use crate::status::{self, Failure};
+use crate::table::Asked;
 
 thread_local! {
     static ENUMERATION: Enumeration<Shadow> = const { Enumeration::new() };
@@ -19,6 +21,14 @@ thread_local! {
 impl Record for Shadow {
     type C = spwd;
     const MAP: Map = Map::Shadows;
+    const IN_TABLE: bool = false;
+
+    fn request(asked: Asked<'_>) -> Result<Request, Failure> {
+        match asked {
+            Asked::Name(text) => Ok(Request::ShadowByName(name(text)?)),
+            Asked::Id(_) => Err(Failure::NotFound),
+        }
+    }
 
     fn one(response: Response) -> Result<Self, Failure> {
         match response {
@@ -83,12 +93,13 @@ pub unsafe extern "C" fn _nss_ldap_getspnam_r(
     // SAFETY: glibc passes its errno.
     let errno = unsafe { Errno::new(errnop) };
     // SAFETY: glibc passes a string.
-    let name = unsafe { Text::new(name) };
+    let text = unsafe { Text::new(name) };
     // SAFETY: glibc passes a struct and a buffer of this length.
-    let target = unsafe { Target::new(result, buffer, length) };
+    let mut target = unsafe { Target::new(result, buffer, length) };
     enter(&errno, || {
         only_root()?;
-        answer::lookup::<Shadow>(Request::ShadowByName(name.name()?), target, host)
+        let asked = Asked::Name(text.bytes());
+        answer::lookup::<Shadow>(asked, &mut target, &shared::HOST, host)
     })
 }
 
@@ -115,7 +126,7 @@ pub unsafe extern "C" fn _nss_ldap_getspent_r(
     let target = unsafe { Target::new(result, buffer, length) };
     enter(&errno, || {
         only_root()?;
-        enumerate::next::<Shadow>(target, host)
+        enumerate::next::<Shadow>(target, &shared::HOST, host)
     })
 }
 

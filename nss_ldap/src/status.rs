@@ -52,6 +52,13 @@ pub(crate) fn failure(response: &Response) -> Failure {
     Failure::Unavailable
 }
 
+/// Whether nobody was there to answer, or not in time. A daemon that says what is wrong has
+/// been asked, and knows what is in the table.
+pub(crate) fn is_nobody(response: &Response) -> bool {
+    let Response::Unavailable(why) = response else { return false };
+    matches!(why, Unavailable::NoDaemon | Unavailable::Daemon(_) | Unavailable::TimedOut)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

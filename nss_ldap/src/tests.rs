@@ -8,12 +8,25 @@ use std::thread;
 use common::account::{AbsolutePath, Field, Gid, Group, Name, Shadow, Uid, User};
 use common::deadline::Deadline;
 use common::protocol::{Batch, Cursor, Map, Request, Response, Unavailable};
+use common::table::shared::Shared;
 use libc::c_char;
 
-use crate::answer::{Record, lookup};
+use crate::answer::{self, Record};
 use crate::buffer::Target;
 use crate::enumerate::{next, reset};
 use crate::status::Failure;
+use crate::table::Asked;
+
+mod table;
+
+/// A lookup where there is no table.
+fn lookup<R: Record>(
+    asked: Asked<'_>,
+    mut target: Target<R::C>,
+    ask: impl FnOnce(&Request, Deadline) -> Response,
+) -> Result<(), Failure> {
+    answer::lookup::<R>(asked, &mut target, &NOWHERE, ask)
+}
 
 fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
@@ -35,9 +48,12 @@ fn group(members: usize) -> Group {
     Group { name: name("staff"), gid: Gid::new(3000).unwrap(), members: members.iter().collect() }
 }
 
-fn by_name(text: &str) -> Request {
-    Request::UserByName(name(text))
+fn by_name(text: &str) -> Asked<'_> {
+    Asked::Name(Some(text.as_bytes()))
 }
+
+/// A host without a table.
+static NOWHERE: Shared = Shared::new("/nonexistent/table", "/nonexistent/sealed");
 
 /// Calls with a buffer of this size and reads what came back.
 fn call<R: Record, T>(
@@ -77,12 +93,12 @@ fn texts(mut list: *mut *mut c_char) -> Vec<String> {
 
 fn look_up(
     size: usize,
-    request: Request,
+    asked: Asked<'_>,
     ask: impl Fn(&Request) -> Response,
 ) -> Result<String, Failure> {
     call::<User, _>(
         size,
-        |target| lookup::<User>(request, target, |request, _| ask(request)),
+        |target| lookup::<User>(asked, target, |request, _| ask(request)),
         |user| text(user.pw_name),
     )
 }
@@ -116,7 +132,7 @@ fn a_shadow_entry_has_no_hash_and_minus_one_for_what_is_not_set() {
         1024,
         |target| {
             let ask = |_: &Request, _| Response::Shadow(shadow.clone());
-            lookup::<Shadow>(Request::ShadowByName(name("alice")), target, ask)
+            lookup::<Shadow>(by_name("alice"), target, ask)
         },
         |s| (text(s.sp_pwdp), s.sp_lstchg, s.sp_min, s.sp_max, s.sp_warn, s.sp_expire, s.sp_flag),
     );
@@ -132,7 +148,7 @@ fn a_group_of_fifty_thousand_members_costs_one_lookup() {
         let outcome = call::<Group, _>(
             size,
             |target| {
-                lookup::<Group>(Request::GroupByName(name("staff")), target, |_, _| {
+                lookup::<Group>(by_name("staff"), target, |_, _| {
                     asked.set(asked.get() + 1);
                     Response::Group(group(50_000))
                 })
@@ -186,7 +202,7 @@ fn an_answer_that_did_not_fit_answers_nothing_else() {
 #[test]
 fn an_answer_that_did_not_fit_is_let_go_by_a_lookup_in_another_database() {
     let large = |answer: Response| {
-        let request = Request::GroupByName(name("staff"));
+        let request = by_name("staff");
         call::<Group, _>(9, |target| lookup::<Group>(request, target, |_, _| answer), |_| ())
     };
     assert_eq!(large(Response::Group(group(9))), Err(Failure::ShortBuffer));
@@ -204,7 +220,7 @@ fn an_answer_that_did_not_fit_stays_in_its_thread() {
 
 #[test]
 fn not_found_and_an_outage_are_different_failures() {
-    let request = || Request::UserById(Uid::new(2000).unwrap());
+    let request = || Asked::Id(2000);
     assert_eq!(look_up(1024, request(), |_| Response::NotFound), Err(Failure::NotFound));
     let outage = |_: &Request| Response::Unavailable(Unavailable::TimedOut);
     assert_eq!(look_up(1024, request(), outage), Err(Failure::Unavailable));
@@ -242,7 +258,7 @@ impl Batches {
     fn next(&self, size: usize) -> Result<String, Failure> {
         call::<User, _>(
             size,
-            |target| next::<User>(target, |request, _: Deadline| self.answer(request)),
+            |target| next::<User>(target, &NOWHERE, |request, _: Deadline| self.answer(request)),
             |user| text(user.pw_name),
         )
     }
@@ -308,7 +324,11 @@ fn an_outage_in_the_middle_neither_ends_nor_restarts_the_enumeration() {
 fn a_panic_in_the_middle_does_not_restart_the_enumeration() {
     let source = Batches::new(&[&["a"]]);
     let panics = || {
-        call::<User, _>(1024, |target| next::<User>(target, |_, _| panic!("on purpose")), |_| ())
+        call::<User, _>(
+            1024,
+            |target| next::<User>(target, &NOWHERE, |_, _| panic!("on purpose")),
+            |_| (),
+        )
     };
     assert!(std::panic::catch_unwind(panics).is_err());
     assert_eq!(source.rest(), (vec![], Failure::Unavailable));
@@ -335,7 +355,7 @@ fn a_group_without_members_has_an_empty_list() {
         64,
         |target| {
             let ask = |_: &Request, _| Response::Group(group(0));
-            lookup::<Group>(Request::GroupById(Gid::new(3000).unwrap()), target, ask)
+            lookup::<Group>(Asked::Id(3000), target, ask)
         },
         |group| texts(group.gr_mem),
     );

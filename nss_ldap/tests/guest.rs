@@ -11,17 +11,24 @@ use std::os::unix::fs::{PermissionsExt, chown, chroot};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 use std::{env, thread};
 
 use built::{ByName, function, look_up};
+use common::account::{AbsolutePath, Field, Gid, Name, Uid, User};
 use common::frame::{self, REQUEST_HEADER};
 use common::protocol::Response;
+use common::table::writer::{Fact, Heartbeat, Room, Writer};
+use common::table::{Key, NEVER, Now};
 use tempfile::TempDir;
 
 /// Set in the processes that are guests' hosts, to their root folder.
 const ROOT: &str = "NSS_TEST_ROOT";
 const GETPWNAM: &CStr = c"_nss_ldap_getpwnam_r";
 const GETGRNAM: &CStr = c"_nss_ldap_getgrnam_r";
+const FOUND: (c_int, c_int) = (1, 0);
+const TABLE: &str = "/run/rollcall/table";
 const NOT_FOUND: (c_int, c_int) = (0, libc::ENOENT);
 const UNAVAILABLE: (c_int, c_int) = (-1, libc::EAGAIN);
 
@@ -72,6 +79,14 @@ impl Root {
         fs::copy(built::fixture("direct"), &file).unwrap();
         fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
         file
+    }
+
+    /// Puts a complete table of these users where the module looks for it, below a
+    /// folder of the root. Its writer is let go of, as if it had been killed.
+    fn with_table(&self, folder: &str, users: &[&str]) {
+        let folder = self.path().join(folder).join("run/rollcall");
+        fs::create_dir_all(&folder).unwrap();
+        publish(&folder.join("table"), users);
     }
 
     /// Serves each connection in the daemon's place, for as long as this process lives.
@@ -149,6 +164,151 @@ fn a_direct_so_of_the_modules_owner_is_loaded() {
     );
 }
 
+#[test]
+fn a_table_answers_though_no_daemon_is_there() {
+    in_a_host(
+        "a_table_answers_though_no_daemon_is_there",
+        |root| root.with_table("", &["alice"]),
+        || {
+            let getpwnam = module(GETPWNAM);
+            assert_eq!(look_up(getpwnam, c"alice"), FOUND);
+            assert_eq!(look_up(getpwnam, c"bob"), NOT_FOUND);
+        },
+    );
+}
+
+#[test]
+fn a_table_that_others_could_have_written_is_not_believed() {
+    in_a_host(
+        "a_table_that_others_could_have_written_is_not_believed",
+        |root| root.with_table("", &["alice"]),
+        || {
+            let getpwnam = module(GETPWNAM);
+            for mode in [0o664, 0o646] {
+                fs::set_permissions(TABLE, Permissions::from_mode(mode)).unwrap();
+                assert_eq!(look_up(getpwnam, c"alice"), UNAVAILABLE, "{mode:o}");
+            }
+            fs::set_permissions(TABLE, Permissions::from_mode(0o644)).unwrap();
+            chown(TABLE, Some(1000), None).unwrap();
+            assert_eq!(look_up(getpwnam, c"alice"), UNAVAILABLE, "another owner");
+            chown("/run/rollcall", Some(1000), None).unwrap();
+            assert_eq!(look_up(getpwnam, c"alice"), FOUND, "the daemon's user");
+        },
+    );
+}
+
+#[test]
+fn a_table_of_another_root_is_not_mapped_and_a_mapped_one_goes_on_answering() {
+    let test = "a_table_of_another_root_is_not_mapped_and_a_mapped_one_goes_on_answering";
+    let prepare = |root: &Root| {
+        root.with_table("", &[]);
+        root.with_table("container", &["mallory"]);
+    };
+    in_a_host(test, prepare, || {
+        let getpwnam = module(GETPWNAM);
+        let mut writer = publish(Path::new(TABLE), &["alice"]);
+        assert_eq!(look_up(getpwnam, c"alice"), FOUND);
+        go_into(Path::new("/container"));
+        assert_eq!(look_up(getpwnam, c"alice"), FOUND);
+        assert_eq!(look_up(getpwnam, c"mallory"), NOT_FOUND);
+        // From now on each lookup looks for another file.
+        writer.retire();
+        assert_eq!(look_up(getpwnam, c"alice"), FOUND, "of any age, since nobody can be asked");
+        assert_eq!(look_up(getpwnam, c"mallory"), UNAVAILABLE);
+    });
+}
+
+#[test]
+fn a_program_may_close_all_descriptors_and_still_gets_the_next_table() {
+    in_a_host(
+        "a_program_may_close_all_descriptors_and_still_gets_the_next_table",
+        |root| root.with_table("", &["alice"]),
+        || {
+            let getpwnam = module(GETPWNAM);
+            assert_eq!(look_up(getpwnam, c"alice"), FOUND);
+            // SAFETY: the test's own, but for those of its output.
+            unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+            assert_eq!(look_up(getpwnam, c"alice"), FOUND);
+            let mut first = publish(Path::new(TABLE), &["bob"]);
+            assert_eq!(look_up(getpwnam, c"bob"), NOT_FOUND, "the first one is fresh still");
+            first.retire();
+            drop(first);
+            assert_eq!(look_up(getpwnam, c"bob"), NOT_FOUND);
+        },
+    );
+}
+
+#[test]
+fn a_program_that_can_map_no_more_asks_the_daemon() {
+    in_a_host(
+        "a_program_that_can_map_no_more_asks_the_daemon",
+        |root| {
+            root.with_table("", &["alice"]);
+            root.with_daemon(|mut stream| {
+                read_request(&mut stream);
+                answer(&mut stream, &Response::NotFound);
+            });
+        },
+        || {
+            let getpwnam = module(GETPWNAM);
+            map_nothing_more();
+            assert_eq!(look_up(getpwnam, c"alice"), NOT_FOUND, "the daemon's answer");
+        },
+    );
+}
+
+/// A child is forked while other threads look up and exchange files: whatever they
+/// held, the child looks up as well.
+#[test]
+fn a_fork_at_any_moment_leaves_a_child_that_can_look_up() {
+    let test = "a_fork_at_any_moment_leaves_a_child_that_can_look_up";
+    in_a_host(
+        test,
+        |root| root.with_table("", &["alice"]),
+        || {
+            static OVER: AtomicBool = AtomicBool::new(false);
+            let getpwnam = module(GETPWNAM);
+            let readers: Vec<_> = (0..3)
+                .map(|_| {
+                    thread::spawn(move || {
+                        while !OVER.load(Ordering::Relaxed) {
+                            // While another thread exchanges files, the daemon is asked, who isn't there.
+                            let answer = look_up(getpwnam, c"alice");
+                            assert!([FOUND, UNAVAILABLE].contains(&answer), "{answer:?}");
+                        }
+                    })
+                })
+                .collect();
+            let writer = thread::spawn(|| {
+                let mut before = publish(Path::new(TABLE), &["alice"]);
+                while !OVER.load(Ordering::Relaxed) {
+                    let next = publish(Path::new(TABLE), &["alice"]);
+                    before.retire();
+                    before = next;
+                }
+            });
+            for _ in 0..200 {
+                // SAFETY: the child calls the module only, as the programs do that are meant.
+                let child = unsafe { libc::fork() };
+                if child == 0 {
+                    let found = (0..1000).filter(|_| look_up(getpwnam, c"alice") == FOUND).count();
+                    // SAFETY: it ends the child at once.
+                    unsafe { libc::_exit(c_int::from(found < 990)) };
+                }
+                let mut status = 0;
+                // SAFETY: it writes to `status`.
+                assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+                assert_eq!(status, 0, "the child's status");
+            }
+            OVER.store(true, Ordering::Relaxed);
+            for reader in readers {
+                reader.join().unwrap();
+            }
+            writer.join().unwrap();
+        },
+    );
+}
+
 /// Otherwise the program's next line on its stderr goes to the daemon.
 #[test]
 fn a_program_without_standard_descriptors_does_not_get_the_connection_in_their_place() {
@@ -209,6 +369,30 @@ fn an_answer_for_which_there_is_no_memory_is_unavailable() {
         map_nothing_more();
         assert_eq!(look_up(getgrnam, c"staff"), UNAVAILABLE);
     });
+}
+
+/// Puts a complete table of these users in place, whose daemon lives for an hour.
+fn publish(path: &Path, users: &[&str]) -> Writer {
+    let mut writer = Writer::create(path, Room::default()).unwrap();
+    let mut change = writer.change();
+    for (number, name) in users.iter().enumerate() {
+        let user = User {
+            name: Name::parse(name).unwrap(),
+            uid: Uid::new(2000 + u32::try_from(number).unwrap()).unwrap(),
+            gid: Gid::new(2000).unwrap(),
+            gecos: Field::cleaned(""),
+            home: AbsolutePath::parse("/").unwrap(),
+            shell: AbsolutePath::parse("/bin/sh").unwrap(),
+        };
+        change.put(Fact::User(&user, None), &[Key::UserName(name.as_bytes())], NEVER).unwrap();
+    }
+    change.commit().unwrap();
+    let alive_until = Now(Now::read().0 + 3600);
+    let heard = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let complete_until = alive_until;
+    writer.beat(Heartbeat { alive_until, complete_until, heard, max_stale: 3600 });
+    writer.publish().unwrap();
+    writer
 }
 
 /// Lets this process map no more. What it has mapped it keeps, and a thread's

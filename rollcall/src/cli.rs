@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use common::account::Name;
 use common::paths;
 use tracing::level_filters::LevelFilter;
 
@@ -21,6 +22,13 @@ pub(crate) enum Command {
     Daemon(DaemonOptions),
     /// Read the configuration and say what it means, or what is wrong with it
     Check(CheckOptions),
+    /// Say how the daemon is doing
+    Status(StatusOptions),
+    /// Make lookups see the directory as it is now, whatever is kept of it
+    ///
+    /// Without an option everything is read anew. Only root may do this. It is never
+    /// necessary to delete a file, or to restart the daemon.
+    Flush(FlushOptions),
     /// Print the completions for a shell
     Completions {
         /// Which shell
@@ -44,6 +52,9 @@ pub(crate) struct DaemonOptions {
     /// The socket to listen on, unless systemd hands one over
     #[arg(long, value_name = "PATH", default_value = paths::SOCKET)]
     pub(crate) socket: PathBuf,
+    /// Where a copy of the table is kept over a restart; the table itself lies beside the socket
+    #[arg(long, value_name = "PATH", default_value = "/var/cache/rollcall")]
+    pub(crate) cache_folder: PathBuf,
     /// Don't detach; systemd's services never do
     #[arg(long)]
     pub(crate) foreground: bool,
@@ -60,6 +71,41 @@ pub(crate) struct CheckOptions {
     /// The configuration
     #[arg(long, value_name = "PATH", default_value = paths::CONFIG)]
     pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusOptions {
+    /// The daemon's socket
+    #[arg(long, value_name = "PATH", default_value = paths::SOCKET)]
+    pub(crate) socket: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FlushOptions {
+    #[command(flatten)]
+    pub(crate) what: FlushWhat,
+    /// The daemon's socket
+    #[arg(long, value_name = "PATH", default_value = paths::SOCKET)]
+    pub(crate) socket: PathBuf,
+}
+
+/// At most one of them.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct FlushWhat {
+    /// Only this user, and the groups that the user is in
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(crate) user: Option<Name>,
+    /// Only this group, and that its members are in it
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(crate) group: Option<Name>,
+    /// Everything, as without an option
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+fn name(text: &str) -> Result<Name, String> {
+    Name::parse(text).map_err(|error| error.to_string())
 }
 
 /// How much is logged. No level logs a password.

@@ -14,10 +14,14 @@
 //! | `places` | how many requests of one user are answered at a time |
 //! | `guesses` | slows down guessing passwords |
 //! | `describe` | requests and responses in the words of the log |
+//! | `cache` | answers from the table, and fills it |
+//! | `table` | the thread that owns the table |
+//! | `replica` | keeps a copy of the whole directory in the table |
 //! | `notify` | tells systemd |
 //! | `ffi` | the unsafe calls |
 
 mod accept;
+mod cache;
 mod connection;
 mod describe;
 mod detach;
@@ -32,7 +36,10 @@ mod places;
 mod privileges;
 mod receive;
 mod reload;
+mod replica;
+mod table;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +49,7 @@ use common::deadline;
 use common::protocol::Unavailable;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
 use crate::cli::DaemonOptions;
@@ -50,11 +58,15 @@ use detach::Detaching;
 use listen::Listening;
 use privileges::Successor;
 use reload::Configuration;
+use table::{Files, Keeper, TableThread};
 
 /// How long a graceful stop waits for requests that are being answered: as long
 /// as the longest, a change of password, may take ([`deadline::LOGIN`]), since
 /// nobody could say whether one that is cut off took place.
 const LAST_ANSWERS: Duration = deadline::LOGIN.saturating_add(Duration::from_secs(1));
+
+/// How often the table's heart beats.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// Why the daemon can't start.
 #[derive(Debug, thiserror::Error)]
@@ -123,21 +135,27 @@ pub(crate) fn run(options: &DaemonOptions) -> Result<(), StartError> {
         Some(listener) => Listening::inherited(listener)?,
         None => Listening::bind(&options.socket)?,
     };
-    successor.take_over(&listening)?;
+    let files = Files::beside(listening.path(), &options.cache_folder);
+    successor.take_over(&listening, &options.cache_folder)?;
+    // Threads begin with the rights that are left by now.
+    let table = TableThread::start(Keeper::new(files))?;
     drop(guard);
-    runtime.block_on(serve(&shared, listening, detaching))
+    runtime.block_on(serve(&shared, listening, detaching, table))
 }
 
 async fn serve(
     shared: &Arc<Shared>,
     listening: Listening,
     detaching: Detaching,
+    table: Arc<TableThread>,
 ) -> Result<(), StartError> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = UnixListener::from_std(listening.listener()?)?;
     info!("listening on {}", listening.path().display());
+    shared.configuration.keep_in(Arc::clone(&table));
+    tokio::spawn(beat(Arc::clone(&table), Arc::clone(shared)));
     shared.configuration.tell();
     detaching.finish()?;
 
@@ -157,5 +175,24 @@ async fn serve(
     if tokio::time::timeout(LAST_ANSWERS, shared.limits.drained()).await.is_err() {
         warn!("stopped before all requests were answered");
     }
+    // The live table stays: until there is another daemon, its readers use it at any age.
+    table.run(Keeper::seal).await;
     Ok(())
+}
+
+/// The heartbeat of the table, and so of both the thread of the requests and its own:
+/// if either hangs, readers stop believing the table.
+async fn beat(table: Arc<TableThread>, shared: Arc<Shared>) -> Infallible {
+    let mut second = tokio::time::interval(BEAT);
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        second.tick().await;
+        let heard = shared.configuration.in_use().map_or(0, |active| active.cache.heard());
+        table
+            .run(move |keeper| {
+                keeper.heard = keeper.heard.max(heard);
+                keeper.beat();
+            })
+            .await;
+    }
 }

@@ -16,6 +16,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Daemon(options) => daemon::run(&options).map_err(Into::into),
         Command::Check(options) => commands::check::run(&options),
+        Command::Status(options) => commands::status::run(&options),
+        Command::Flush(options) => commands::flush::run(options),
         Command::Completions { shell } => commands::completions::run(shell),
         Command::Man { folder } => commands::man::run(&folder),
     };

@@ -11,7 +11,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// Where a host of the harness has its directory, and whom it trusts.
 const URI: &str = "ldap://127.0.0.1";
-const CA_FILE: &str = "/etc/ssl/rollcall-test-ca.pem";
+pub(crate) const CA_FILE: &str = "/etc/ssl/rollcall-test-ca.pem";
 /// What a passwd line is made of (RFC 2307).
 const ATTRIBUTES: [&str; 7] =
     ["uid", "uidNumber", "gidNumber", "gecos", "cn", "homeDirectory", "loginShell"];
@@ -64,6 +64,13 @@ impl Plain {
     /// One bind on the kept connection.
     pub(crate) fn bind(&self, user: &str, password: &str) {
         self.bind_on(self.kept(), user, password);
+    }
+
+    /// Binds as the identity that may read.
+    pub(crate) fn bind_as_reader(&self) {
+        let (dn, password) = harness::READER;
+        let result = self.runtime.block_on(self.kept().simple_bind(dn, password));
+        assert_eq!(result.expect("a bind works").rc, 0, "the reader has this password");
     }
 
     /// A connection, StartTLS and a bind.

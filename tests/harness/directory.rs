@@ -15,10 +15,12 @@ use crate::wait::{PATIENCE, until};
 use crate::{certificate, need};
 
 mod builder;
+mod change;
 mod counts;
 mod entry;
 
 pub use builder::DirectoryBuilder;
+pub use change::Changes;
 pub use counts::Counts;
 pub use entry::{Policy, User};
 

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::net::Shutdown;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -79,7 +79,7 @@ impl Host {
     }
 
     fn start(builder: &HostBuilder) -> Self {
-        let namespace = Namespace::new();
+        let namespace = Namespace::new(builder.network);
         let log = Log::default();
         let syslog = log.listen(&namespace.path("/dev/log"));
         fs::set_permissions(namespace.path("/dev/log"), fs::Permissions::from_mode(0o666))
@@ -180,6 +180,11 @@ impl Host {
         self.namespace.write(path, text.as_bytes(), 0o644);
     }
 
+    /// The processes of this host, without its first one, as seen from outside.
+    pub fn processes(&self) -> Vec<u32> {
+        self.namespace.processes()
+    }
+
     /// Copies a program or library of the machine to this host.
     pub fn install(&self, from: &Path, to: &str) {
         // Another process writes it: while we had it open for that, a child that
@@ -197,6 +202,14 @@ impl Host {
     /// A path of this host, as seen from outside.
     pub fn path(&self, inside: &str) -> PathBuf {
         self.namespace.path(inside)
+    }
+
+    /// A word of the header of its table, if it has one (`common::table::layout`).
+    pub fn table_word(&self, at: usize) -> Option<u64> {
+        let file = fs::File::open(self.path(common::paths::TABLE)).ok()?;
+        let mut word = [0; 8];
+        file.read_exact_at(&mut word, u64::try_from(at * 8).ok()?).ok()?;
+        Some(u64::from_ne_bytes(word))
     }
 
     /// All that was logged here so far: syslog, sshd and the daemon.

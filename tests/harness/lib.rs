@@ -22,7 +22,9 @@ mod need;
 mod terminal;
 mod wait;
 
-pub use directory::{BASE, Counts, Directory, DirectoryBuilder, Policy, READER, RESETTER, User};
+pub use directory::{
+    BASE, Changes, Counts, Directory, DirectoryBuilder, Policy, READER, RESETTER, User,
+};
 pub use host::{Daemon, Host, HostBuilder, Output};
 pub use login::{Login, Outcome};
 pub use terminal::Terminal;

@@ -6,9 +6,11 @@
 //! line. What they are is in [`Probe::run`].
 
 mod descriptors;
+mod hazards;
 mod nss;
 mod process;
 mod threads;
+mod watch;
 
 use std::fs::File;
 use std::io::{BufRead, Write};
@@ -75,6 +77,13 @@ impl Probe {
             }
             "lookup-threads" => self.say(&threads::look_up(number())),
             "enumeration-threads" => self.say(&threads::enumerate(number())),
+            "fork-within-lookups" => self.say(&hazards::fork_within_lookups(number())),
+            "watch" => self.say(&watch::run(word)),
+            // A lookup 2000 times, between two signposts: "true MILLISECONDS".
+            "warm" => self.say(&hazards::warm(word, 2000)),
+            "table" => self.say(&hazards::table_use()),
+            "chroot" => process::change_root(word),
+            "limit-memory" => process::limit_memory(number().into()),
             "output" => self.output = Some(word.into()),
             "closefrom" => descriptors::close_from(number()),
             "reuse" => self.files.open_up_to(word),

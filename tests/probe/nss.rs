@@ -67,6 +67,14 @@ pub(crate) fn groups_of(name: &str) -> String {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
+/// How many groups a user is in, at most as many as there is room for.
+pub(crate) fn count_groups(name: &CStr, ids: &mut [libc::gid_t]) -> c_int {
+    let mut count = c_int::try_from(ids.len()).expect("it is small");
+    // SAFETY: a string, and a list with its size.
+    unsafe { libc::getgrouplist(name.as_ptr(), 1, ids.as_mut_ptr(), &raw mut count) };
+    count
+}
+
 /// `setpwent(3)`
 pub(crate) fn begin() {
     // SAFETY: it has no arguments.

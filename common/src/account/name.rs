@@ -44,6 +44,12 @@ impl Name {
         Self::parse(std::str::from_utf8(bytes).map_err(|_| NameError::Character)?)
     }
 
+    /// Whether this is one of the names that no directory may give, so that nobody
+    /// asks about it.
+    pub fn is_own(text: &[u8]) -> bool {
+        OWN.iter().any(|own| own.as_bytes() == text)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -188,6 +194,7 @@ mod tests {
     fn a_directory_never_names_root_or_the_daemons_user() {
         for name in ["root", "rollcall"] {
             assert_eq!(Name::parse(name), Err(NameError::Own));
+            assert!(Name::is_own(name.as_bytes()));
         }
     }
 

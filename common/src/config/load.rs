@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::cache::RawCache;
 use super::connections::RawConnections;
 use super::directory::RawDirectory;
 use super::error::Problem;
@@ -31,6 +32,7 @@ struct Raw {
     login: RawLogin,
     timeouts: RawTimeouts,
     connections: RawConnections,
+    cache: RawCache,
 }
 
 impl Config {
@@ -76,6 +78,7 @@ impl Raw {
             login: self.login.check()?,
             timeouts: self.timeouts.check()?,
             connections: self.connections.check()?,
+            cache: self.cache.check()?,
         })
     }
 

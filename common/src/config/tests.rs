@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Config, ConfigError, SchemaKind, Scope, Server};
+use super::{CacheMode, Config, ConfigError, SchemaKind, Scope, Server};
 use crate::secret::Secret;
 
 mod example;
@@ -52,6 +52,8 @@ fn two_lines_are_enough() {
     assert_eq!((config.ids.min_uid, config.ids.max_gid), (1000, 4_294_967_294));
     assert_eq!(config.timeouts.lookup, Duration::from_secs(5));
     assert_eq!(config.connections.max, 4);
+    assert_eq!((config.cache.mode, config.cache.max_replica), (CacheMode::Auto, 200_000));
+    assert_eq!(config.cache.max_stale, Duration::from_secs(7 * 86_400));
 }
 
 #[test]
@@ -112,6 +114,7 @@ fn an_unknown_key_is_an_error_at_every_level() {
         ("[login]\nzzz = 1", 2, "login.zzz"),
         ("[timeouts]\nzzz = 1", 2, "timeouts.zzz"),
         ("[connections]\nzzz = 1", 2, "connections.zzz"),
+        ("[cache]\nzzz = 1", 2, "cache.zzz"),
         ("\n[zzz]\na = 1", 2, "zzz"),
     ] {
         assert_error(parse(section), Some(line), key, &["unknown key; known here: "]);
@@ -337,6 +340,25 @@ fn the_number_of_connections_is_bounded() {
         let result = directory(&format!("[connections]\nmax = {max}"));
         assert_error(result, Some(4), "connections.max", &["1 to 64"]);
     }
+}
+
+#[test]
+fn what_is_kept_is_bounded() {
+    let cache = |line: &str| directory(&format!("[cache]\n{line}"));
+    for (line, key, part) in [
+        ("mode = \"ondemand\"", "cache.mode", "did you mean \"on-demand\"?"),
+        ("max_replica = -1", "cache.max_replica", "0 to 100000000"),
+        ("max_entries = 99", "cache.max_entries", "100 to 100000000"),
+        ("refresh = 0", "cache.refresh", "1 to 86400 seconds"),
+        ("lifetime = 0.5", "cache.lifetime", "found 0.5"),
+        ("negative_lifetime = nan", "cache.negative_lifetime", "found NaN"),
+        ("max_stale = 1e9", "cache.max_stale", "0 to 31536000"),
+    ] {
+        assert_error(cache(line), Some(4), key, &[part]);
+    }
+    let kept = cache("mode = \"off\"\nlifetime = 1.5\nnegative_lifetime = 0").unwrap().cache;
+    assert_eq!(kept.mode, CacheMode::Off);
+    assert_eq!((kept.lifetime.as_secs(), kept.negative_lifetime.as_secs()), (2, 0));
 }
 
 #[test]

@@ -3,14 +3,13 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
-use tokio::time::timeout_at;
 
+use super::walk::{Walk, Walker};
 use super::{Directory, accept};
 use crate::account::Group;
-use crate::config::Scope;
 use crate::deadline::Deadline;
 use crate::ldap::LdapError;
-use crate::ldap::search::{Entry, Pages, Search};
+use crate::ldap::search::Entry;
 use crate::protocol::{Batch, Cursor, Map, Response};
 
 /// About how many bytes of accounts are handed out at a time.
@@ -26,15 +25,6 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// Stands where the cursor of a batch will be; the end has none.
 const PLACEHOLDER: Cursor = Cursor { session: 0, batch: 0 };
-
-/// How fast a server has to be.
-#[derive(Clone, Copy)]
-struct Pace {
-    /// What a page may take.
-    page_limit: Duration,
-    /// How many entries are a page.
-    page_size: usize,
-}
 
 impl Directory {
     /// Sends the entries of a map as batches ([`Response::Users`] and so on,
@@ -57,39 +47,22 @@ impl Directory {
             Map::Groups => (self.schema.groups(), self.schema.group_attributes()),
             Map::Shadows => (self.schema.shadows(None), self.schema.shadow_attributes()),
         };
-        let (base, scope) = self.place_of(map, deadline).await?;
-        let mut own = self.pool.own_place(deadline).await?;
-        let search = Search { base, scope, filter: &filter, attributes: &attributes, limit: 0 };
-        let start = Pages::start(&mut own.connection, search, self.config.page_size);
-        let page_size = usize::try_from(self.config.page_size).unwrap_or(1).max(1);
-        let pace = Pace { page_limit: patience, page_size };
-        let mut pages = until(deadline, start).await?;
-
+        let mut walk = self.walk(map, &filter, &attributes, patience, Walker::Asker).await?;
         match map {
             Map::Users => {
                 let read = |entry: &_| accept(entry, self.schema.user(entry, domain));
-                send_all(&mut pages, pace, to, read, |_| ACCOUNT_BYTES, Response::Users).await
+                send_all(&mut walk, to, read, |_| ACCOUNT_BYTES, Response::Users).await
             }
             Map::Groups => {
                 let read = |entry: &_| accept(entry, self.schema.group(entry));
                 let size = |group: &Group| ACCOUNT_BYTES + group.members.as_run().len();
-                send_all(&mut pages, pace, to, read, size, Response::Groups).await
+                send_all(&mut walk, to, read, size, Response::Groups).await
             }
             Map::Shadows => {
                 let read = |entry: &_| accept(entry, self.schema.shadow(entry));
-                send_all(&mut pages, pace, to, read, |_| ACCOUNT_BYTES, Response::Shadows).await
+                send_all(&mut walk, to, read, |_| ACCOUNT_BYTES, Response::Shadows).await
             }
         }
-    }
-
-    async fn place_of(&self, map: Map, deadline: Deadline) -> Result<(&str, Scope), LdapError> {
-        let (base, scope) = match map {
-            Map::Users | Map::Shadows => {
-                (self.config.users.base.as_deref(), self.config.users.scope)
-            }
-            Map::Groups => (self.config.groups.base.as_deref(), self.config.groups.scope),
-        };
-        Ok((self.map_base(base, deadline).await?, scope))
     }
 }
 
@@ -97,22 +70,16 @@ impl Directory {
 /// nothing yet, before the asker loses patience. Waiting for the receiver is what
 /// keeps the next page from being fetched early.
 async fn send_all<T>(
-    pages: &mut Pages<'_>,
-    pace: Pace,
+    walk: &mut Walk<'_>,
     to: &Sender<Result<Response, LdapError>>,
     read: impl Fn(&Entry) -> Option<T>,
     size: impl Fn(&T) -> usize,
     response: impl Fn(Batch<T>) -> Response,
 ) -> Result<(), LdapError> {
     let (mut entries, mut bytes, mut sent) = (Vec::new(), 0, Instant::now());
-    let (mut seen, mut page_ends) = (0, Deadline::after(pace.page_limit));
     loop {
-        let entry = until(page_ends, pages.next()).await?;
+        let entry = walk.next().await?;
         let last = entry.is_none();
-        seen += 1;
-        if seen % pace.page_size == 0 {
-            page_ends = Deadline::after(pace.page_limit);
-        }
         if let Some(item) = entry.as_ref().and_then(&read) {
             bytes += size(&item);
             entries.push(item);
@@ -122,17 +89,10 @@ async fn send_all<T>(
             let batch = to.send_timeout(Ok(response(batch)), ASKER_PATIENCE);
             batch.await.map_err(|_| LdapError::TimedOut)?;
             (bytes, sent) = (0, Instant::now());
-            page_ends = Deadline::after(pace.page_limit);
+            walk.start_over();
         }
         if last {
             return Ok(());
         }
     }
-}
-
-async fn until<T>(
-    deadline: Deadline,
-    work: impl Future<Output = Result<T, LdapError>>,
-) -> Result<T, LdapError> {
-    timeout_at(deadline.instant().into(), work).await.unwrap_or(Err(LdapError::TimedOut))
 }

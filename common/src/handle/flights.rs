@@ -60,6 +60,11 @@ impl Flights {
         answer
     }
 
+    /// Has nobody join a flight any more that is under way.
+    pub(super) fn forget(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Flight>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

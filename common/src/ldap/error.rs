@@ -85,6 +85,8 @@ impl From<ldap3::LdapError> for LdapError {
 
 /// There is more than was asked for, or than the server gives.
 pub(super) const SIZE_LIMIT_EXCEEDED: u32 = 4;
+/// What was asked for is on another server.
+pub(super) const REFERRAL: u32 = 10;
 /// Something else went wrong.
 pub(super) const OTHER: u32 = 80;
 /// The base or entry of an operation does not exist.

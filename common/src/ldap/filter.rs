@@ -17,10 +17,19 @@ impl Filter {
     /// `attribute` is an attribute description from the configuration, checked
     /// by [`is_attribute`].
     pub fn equals(attribute: &str, value: &str) -> Self {
-        let mut text = String::with_capacity(attribute.len() + value.len() + 3);
+        Self::compare(attribute, "=", value)
+    }
+
+    /// `(attribute>=value)`, likewise.
+    pub fn at_least(attribute: &str, value: &str) -> Self {
+        Self::compare(attribute, ">=", value)
+    }
+
+    fn compare(attribute: &str, operator: &str, value: &str) -> Self {
+        let mut text = String::with_capacity(attribute.len() + operator.len() + value.len() + 2);
         text.push('(');
         text.push_str(attribute);
-        text.push('=');
+        text.push_str(operator);
         for c in value.chars() {
             match c {
                 '*' => text.push_str("\\2a"),

@@ -6,7 +6,8 @@
 //!   connection, so a few serve everybody. Logins have a set of their own, so
 //!   that no burst of lookups stands before them.
 //! - one for each enumeration under way, closed at its end: OpenLDAP knows one
-//!   paged search a connection, and lookups must not wait behind it.
+//!   paged search a connection, and lookups must not wait behind it. The replica
+//!   has places of its own for its readings.
 //! - *bind* ones, on which users' passwords are checked, one at a time on each.
 //!   They are kept between logins, so that a login costs no handshake. Nothing
 //!   is ever searched on them: they carry the identity of whoever came last.
@@ -38,6 +39,9 @@ pub use shared::Place;
 use servers::{FAIR_TRIAL, Servers};
 use shared::{CROWDED, Shared};
 
+/// How many connections the replica has: one for users, one for groups.
+const READINGS: usize = 2;
+
 /// The connections of one directory.
 #[derive(Debug)]
 pub struct Pool {
@@ -45,6 +49,7 @@ pub struct Pool {
     lookups: Shared,
     logins: Shared,
     enumerations: Arc<Semaphore>,
+    readings: Arc<Semaphore>,
     binds: Arc<Semaphore>,
     idle_binds: Arc<Mutex<Vec<Connection>>>,
     max: usize,
@@ -110,6 +115,7 @@ impl Pool {
             lookups: Shared::new(max),
             logins: Shared::new(max),
             enumerations: Arc::new(Semaphore::new(max)),
+            readings: Arc::new(Semaphore::new(READINGS)),
             binds: Arc::new(Semaphore::new(max)),
             idle_binds: Arc::default(),
             max,
@@ -179,7 +185,23 @@ impl Pool {
     /// # Errors
     /// [`LdapError`]; [`LdapError::Busy`] if all are taken until the deadline.
     pub async fn own_place(&self, deadline: Deadline) -> Result<OwnPlace, LdapError> {
-        let permit = acquire(&self.enumerations, deadline).await?;
+        self.own_place_with(&self.enumerations, deadline).await
+    }
+
+    /// A connection to read a map for the replica, which waits for nobody's enumeration.
+    ///
+    /// # Errors
+    /// As [`Pool::own_place`].
+    pub async fn reading_place(&self, deadline: Deadline) -> Result<OwnPlace, LdapError> {
+        self.own_place_with(&self.readings, deadline).await
+    }
+
+    async fn own_place_with(
+        &self,
+        places: &Arc<Semaphore>,
+        deadline: Deadline,
+    ) -> Result<OwnPlace, LdapError> {
+        let permit = acquire(places, deadline).await?;
         let connection = Box::pin(self.servers.connect_any(true, deadline)).await?;
         Ok(OwnPlace { connection, _permit: permit })
     }

@@ -1,9 +1,8 @@
 //! Searches: what is asked, and the entries that come back.
 
-use std::collections::HashMap;
-
+use lber::structure::StructureTag;
 use ldap3::adapters::{Adapter, PagedResults};
-use ldap3::{ResultEntry, SearchEntry, SearchOptions, SearchStream};
+use ldap3::{ResultEntry, SearchOptions, SearchStream};
 use tokio::time::timeout_at;
 
 use super::connect::Connection;
@@ -32,22 +31,41 @@ pub struct Search<'a> {
 pub struct Entry {
     /// Its distinguished name.
     pub dn: String,
-    text: HashMap<String, Vec<String>>,
-    binary: HashMap<String, Vec<Vec<u8>>>,
+    attributes: Vec<(String, Vec<Vec<u8>>)>,
 }
 
 impl Entry {
-    fn new(entry: ResultEntry) -> Self {
-        let SearchEntry { dn, attrs, bin_attrs } = SearchEntry::construct(entry);
-        Self { dn, text: attrs, binary: bin_attrs }
+    /// Reads a `SearchResultEntry` (RFC 4511 section 4.5.2). The values' bytes stay where they are:
+    /// ldap3's own reading copies each of them, and checks all of them for being text,
+    /// which is most of the work where a whole directory is read.
+    ///
+    /// # Errors
+    /// [`LdapError::Protocol`] if it is something else.
+    fn new(entry: ResultEntry) -> Result<Self, LdapError> {
+        Self::read(entry.0).ok_or(LdapError::Protocol("an entry that is none"))
+    }
+
+    fn read(entry: StructureTag) -> Option<Self> {
+        let mut parts = entry.expect_constructed()?.into_iter();
+        let dn = String::from_utf8(parts.next()?.expect_primitive()?).ok()?;
+        let attributes = parts.next()?.expect_constructed()?;
+        let attributes = attributes.into_iter().map(|attribute| {
+            let mut parts = attribute.expect_constructed()?.into_iter();
+            let name = String::from_utf8(parts.next()?.expect_primitive()?).ok()?;
+            let values = parts.next()?.expect_constructed()?;
+            let values = values.into_iter().map(StructureTag::expect_primitive);
+            Some((name, values.collect::<Option<_>>()?))
+        });
+        Some(Self { dn, attributes: attributes.collect::<Option<_>>()? })
     }
 
     /// The values of an attribute that are text. Attribute names know no case
     /// (RFC 4512 section 2.5), and a server may answer in another than asked.
     pub fn values<'a>(&'a self, attribute: &str) -> impl Iterator<Item = &'a str> {
-        let text = find(&self.text, attribute).into_iter().flatten().map(String::as_str);
-        let rest = find(&self.binary, attribute).into_iter().flatten();
-        text.chain(rest.filter_map(|value| str::from_utf8(value).ok()))
+        let mut attributes = self.attributes.iter();
+        let found = attributes.find(|(name, _)| name.eq_ignore_ascii_case(attribute));
+        let values = found.into_iter().flat_map(|(_, values)| values);
+        values.filter_map(|value| str::from_utf8(value).ok())
     }
 
     /// The first value of an attribute.
@@ -58,19 +76,12 @@ impl Entry {
     /// An entry made up for a test.
     #[cfg(test)]
     pub(crate) fn of(dn: &str, attributes: &[(&str, &[&str])]) -> Self {
-        let text = attributes
-            .iter()
-            .map(|(name, values)| {
-                ((*name).to_owned(), values.iter().map(|v| (*v).to_owned()).collect())
-            })
-            .collect();
-        Self { dn: dn.into(), text, binary: HashMap::new() }
+        let attributes = attributes.iter().map(|(name, values)| {
+            let values = values.iter().map(|value| value.as_bytes().to_vec());
+            ((*name).to_owned(), values.collect())
+        });
+        Self { dn: dn.into(), attributes: attributes.collect() }
     }
-}
-
-fn find<'a, V>(map: &'a HashMap<String, V>, attribute: &str) -> Option<&'a V> {
-    map.get(attribute)
-        .or_else(|| map.iter().find(|(k, _)| k.eq_ignore_ascii_case(attribute)).map(|(_, v)| v))
 }
 
 /// Runs a search on a connection. One that is given up, by its deadline or by
@@ -117,7 +128,7 @@ async fn run_unbounded(
         if entries.len() >= limit {
             return Ok(entries); // The server ignores the limit.
         }
-        entries.push(Entry::new(entry));
+        entries.push(Entry::new(entry)?);
     }
     match stream.finish().await {
         result if result.rc == 0 => Ok(entries),
@@ -171,6 +182,8 @@ impl Drop for Running<'_> {
 /// A search through a whole map, page by page (RFC 2696).
 pub struct Pages<'a> {
     stream: Stream<'a>,
+    empty: bool,
+    referred: bool,
 }
 
 impl<'a> Pages<'a> {
@@ -195,7 +208,7 @@ impl<'a> Pages<'a> {
                 search.attributes,
             )
             .await?;
-        Ok(Self { stream })
+        Ok(Self { stream, empty: true, referred: false })
     }
 
     /// The next entry, `None` after the last one.
@@ -204,12 +217,22 @@ impl<'a> Pages<'a> {
     /// [`LdapError`]: an enumeration that the server cut short is never taken for complete.
     pub async fn next(&mut self) -> Result<Option<Entry>, LdapError> {
         while let Some(entry) = self.stream.next().await? {
-            if !entry.is_ref() && !entry.is_intermediate() {
-                return Ok(Some(Entry::new(entry)));
+            if entry.is_intermediate() {
+                continue;
             }
+            if entry.is_ref() {
+                self.referred = true;
+                continue;
+            }
+            self.empty = false;
+            return Entry::new(entry).map(Some);
         }
         let result = self.stream.finish().await;
         match result.rc {
+            // Everything lies elsewhere: that is not the same as nothing.
+            0 if self.empty && self.referred => {
+                Err(LdapError::Result(error::REFERRAL, "only references to other servers".into()))
+            }
             0 => Ok(None),
             code => Err(LdapError::Result(code, result.text)),
         }
@@ -228,6 +251,55 @@ impl From<Scope> for ldap3::Scope {
             Scope::Base => Self::Base,
             Scope::One => Self::OneLevel,
             Scope::Sub => Self::Subtree,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lber::common::TagClass;
+    use lber::structure::PL;
+
+    use super::*;
+
+    fn tag(id: u64, payload: PL) -> StructureTag {
+        StructureTag { class: TagClass::Universal, id, payload }
+    }
+
+    fn text(bytes: &[u8]) -> StructureTag {
+        tag(4, PL::P(bytes.to_vec()))
+    }
+
+    fn list(parts: Vec<StructureTag>) -> StructureTag {
+        tag(16, PL::C(parts))
+    }
+
+    #[test]
+    fn values_that_are_no_text_are_passed_over() {
+        let values = list(vec![text(b"alice"), text(b"\xff"), text(b"al")]);
+        let entry = list(vec![text(b"uid=alice"), list(vec![list(vec![text(b"uid"), values])])]);
+        let entry = Entry::read(entry).unwrap();
+        assert_eq!(entry.dn, "uid=alice");
+        assert_eq!(entry.values("UID").collect::<Vec<_>>(), ["alice", "al"]);
+        assert_eq!(entry.value("cn"), None);
+    }
+
+    #[test]
+    fn what_is_no_entry_is_an_error_and_no_panic() {
+        let attribute = |parts| list(vec![text(b"dn"), list(vec![list(parts)])]);
+        for entry in [
+            text(b"dn"),
+            list(vec![]),
+            list(vec![text(b"dn")]),
+            list(vec![text(b"\xff"), list(vec![])]),
+            list(vec![list(vec![]), list(vec![])]),
+            list(vec![text(b"dn"), text(b"")]),
+            attribute(vec![]),
+            attribute(vec![text(b"cn")]),
+            attribute(vec![text(b"cn"), text(b"")]),
+            attribute(vec![text(b"cn"), list(vec![list(vec![])])]),
+        ] {
+            assert!(Entry::read(entry.clone()).is_none(), "{entry:?}");
         }
     }
 }

@@ -32,6 +32,22 @@ pub(super) fn has_name(entry: &Entry, attribute: &str, name: &Name) -> bool {
     entry.values(attribute).any(|value| value == name.as_str())
 }
 
+/// All of an entry's names, each once.
+pub(super) fn names(entry: &Entry, attribute: &str) -> Vec<Name> {
+    let mut names: Vec<Name> =
+        entry.values(attribute).filter_map(|text| Name::parse(text).ok()).collect();
+    if names.len() > 1 {
+        names.sort();
+        names.dedup();
+    }
+    names
+}
+
+/// A text without the blanks that don't count when texts are compared.
+pub(super) fn squeezed(text: &str) -> String {
+    text.split(' ').filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
 fn number(entry: &Entry, attribute: &str) -> Result<u32, Rejected> {
     let text = required(entry, attribute)?;
     text.parse().map_err(|_| invalid(attribute, &format!("{text:?} is not an id")))

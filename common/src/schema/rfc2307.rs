@@ -81,6 +81,10 @@ impl Schema for Rfc2307 {
         fields::has_name(entry, &self.users.attributes.name, name)
     }
 
+    fn user_names(&self, entry: &Entry) -> Vec<Name> {
+        fields::names(entry, &self.users.attributes.name)
+    }
+
     fn groups(&self) -> Filter {
         self.group_where(&[])
     }
@@ -105,19 +109,35 @@ impl Schema for Rfc2307 {
 
     fn group(&self, entry: &Entry) -> Result<Group, Rejected> {
         let attributes = &self.groups.attributes;
-        let mut members = Members::default();
-        // What isn't a name can't log in either; the others are members all the same.
-        let names = entry.values(&attributes.member).filter_map(|text| Name::parse(text).ok());
-        names.for_each(|name| members.push(&name));
         Ok(Group {
             name: fields::name(entry, &attributes.name)?,
             gid: fields::gid(entry, &attributes.gid, &self.rules)?,
-            members,
+            members: self.members(entry),
         })
     }
 
     fn is_group(&self, entry: &Entry, name: &Name) -> bool {
         fields::has_name(entry, &self.groups.attributes.name, name)
+    }
+
+    fn group_names(&self, entry: &Entry) -> Vec<Name> {
+        fields::names(entry, &self.groups.attributes.name)
+    }
+
+    fn members(&self, entry: &Entry) -> Members {
+        let mut members = Members::default();
+        // What isn't a name can't log in either; the others are members all the same.
+        let names = entry.values(&self.groups.attributes.member);
+        names.filter_map(|text| Name::parse(text).ok()).for_each(|name| members.push(&name));
+        members
+    }
+
+    /// The rule of `memberUid`, caseExactIA5Match, knows no blanks at the ends and
+    /// takes several in a row for one (RFC 4517 section 4.2.3, RFC 4518 section 2.6.1).
+    fn members_besides(&self, entry: &Entry) -> Vec<Name> {
+        let odd = |text: &&str| text.starts_with(' ') || text.ends_with(' ') || text.contains("  ");
+        let values = entry.values(&self.groups.attributes.member).filter(odd);
+        values.filter_map(|text| Name::parse(&fields::squeezed(text)).ok()).collect()
     }
 
     fn groups_of(&self, name: &Name) -> Filter {

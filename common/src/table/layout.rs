@@ -170,6 +170,20 @@ pub enum Class {
     GidsOf = 4,
 }
 
+impl Class {
+    /// The class in a tag.
+    pub const fn of(tag: u32) -> Option<Self> {
+        Some(match tag & 0b111 {
+            0 => Self::UserName,
+            1 => Self::Uid,
+            2 => Self::GroupName,
+            3 => Self::Gid,
+            4 => Self::GidsOf,
+            _ => return None,
+        })
+    }
+}
+
 impl Key<'_> {
     /// Its class.
     pub const fn class(&self) -> Class {

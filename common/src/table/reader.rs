@@ -9,7 +9,7 @@ use super::clock::Now;
 use super::layout::{
     Class, GONE, HEADER_WORDS, Key, Kind, MAGIC, MAX_PROBE, NEVER, VERSION, header, high, low,
 };
-use super::records::{Gids, GroupRecord, Record, UserRecord};
+use super::records::{Damaged, Gids, GroupRecord, Record, UserRecord};
 
 /// What the table says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct View<'a> {
     /// When its records must not have expired; `None`: any age will do.
     now: Option<Now>,
     complete: bool,
+    /// Whether it is the writer's own, which sees the change that it prepares.
+    ahead: bool,
 }
 
 /// What a key leads to, for who wants to know all of it.
@@ -54,6 +56,7 @@ pub enum Found<'a> {
 
 impl<'a> Table<'a> {
     /// Looks at memory as at a table. `None` if it isn't one, or one of another version.
+    #[inline]
     pub fn new(words: &'a [AtomicU64]) -> Option<Self> {
         let table = Self { words };
         let fits = table.word(header::MAGIC)? == MAGIC
@@ -64,6 +67,7 @@ impl<'a> Table<'a> {
     }
 
     /// The table, if its daemon lives. `None` if it was replaced, too.
+    #[inline]
     pub fn fresh(self, now: Now) -> Option<View<'a>> {
         if self.until(header::ALIVE_UNTIL)? <= now {
             return None;
@@ -85,21 +89,31 @@ impl<'a> Table<'a> {
         self.view(None, false)
     }
 
+    #[inline]
     fn view(self, now: Option<Now>, complete: bool) -> Option<View<'a>> {
         let seed = self.word(header::SEED)?;
-        Some(View { words: self.words, slots: self.slots()?, seed, now, complete })
+        Some(View { words: self.words, slots: self.slots()?, seed, now, complete, ahead: false })
+    }
+
+    /// The table with all that was ever put into it, expired or not: for the
+    /// daemon. `None` if it is damaged.
+    pub fn timeless(self) -> Option<View<'a>> {
+        self.view(None, false)
     }
 
     /// A word of the header. Those that change are independent of each other, and
     /// what a slot leads to is published by the slot itself.
+    #[inline]
     pub fn word(self, at: usize) -> Option<u64> {
         Some(self.words.get(at)?.load(Ordering::Relaxed))
     }
 
+    #[inline]
     fn until(self, at: usize) -> Option<Now> {
         Some(Now(u32::try_from(self.word(at)?).unwrap_or(0)))
     }
 
+    #[inline]
     fn slots(self) -> Option<&'a [AtomicU64]> {
         let first = usize::try_from(self.word(header::INDEX)?).ok()?;
         let count = usize::try_from(self.word(header::SLOTS)?).ok()?;
@@ -112,27 +126,32 @@ impl<'a> Table<'a> {
 
 impl<'a> View<'a> {
     /// A user by name, or by another name of the user.
+    #[inline]
     pub fn user_by_name(&self, name: &[u8]) -> Answer<UserRecord<'a>> {
         self.find(Key::UserName(name)).and_then(UserRecord::of)
     }
 
     /// A user by id.
+    #[inline]
     pub fn user_by_id(&self, uid: u32) -> Answer<UserRecord<'a>> {
         self.find(Key::Uid(uid)).and_then(UserRecord::of)
     }
 
     /// A group by name.
+    #[inline]
     pub fn group_by_name(&self, name: &[u8]) -> Answer<GroupRecord<'a>> {
         self.find(Key::GroupName(name)).and_then(GroupRecord::of)
     }
 
     /// A group by id.
+    #[inline]
     pub fn group_by_id(&self, gid: u32) -> Answer<GroupRecord<'a>> {
         self.find(Key::Gid(gid)).and_then(GroupRecord::of)
     }
 
     /// The ids of the groups that have somebody as a member, who need not be a
     /// user of the directory. None at all is [`Answer::NotFound`].
+    #[inline]
     pub fn groups_of(&self, name: &[u8]) -> Answer<Gids<'a>> {
         let found = self.find(Key::UserName(name));
         let gids = match found.and_then(UserRecord::of) {
@@ -167,77 +186,114 @@ impl<'a> View<'a> {
     /// What a key leads to and when that expires, whatever its age: for the daemon,
     /// who knows what to do with old answers.
     pub fn look(&self, key: Key<'_>) -> Option<(Found<'a>, u32)> {
-        let record = self.probe(key)??;
-        let expires = record.expires();
+        let record = self.probe(key).ok()??;
+        self.read(record, key.class())
+    }
+
+    /// What a record that a key of this class leads to says, and when it expires.
+    pub(super) fn read(&self, record: Record<'a>, class: Class) -> Option<(Found<'a>, u32)> {
+        let mut expires = record.expires();
         let record = match record.kind()? {
+            Kind::Absent => return Some((Found::Absent, expires)),
             Kind::Alias => record.target(self.words)?,
             _ => record,
         };
-        let found = match record.kind()? {
-            Kind::User => Found::User(UserRecord::of(record)?),
-            Kind::Group => Found::Group(GroupRecord::of(record)?),
-            Kind::Gids => Found::Gids(Gids::of(record)?),
-            Kind::Absent => Found::Absent,
-            Kind::Alias | Kind::Link => return None,
+        expires = expires.min(record.expires());
+        let found = match (class, record.kind()?) {
+            (Class::UserName | Class::Uid, Kind::User) => Found::User(UserRecord::of(record)?),
+            (Class::GroupName | Class::Gid, Kind::Group) => Found::Group(GroupRecord::of(record)?),
+            (Class::GidsOf, Kind::Gids) => Found::Gids(Gids::of(record)?),
+            _ => return None,
         };
         Some((found, expires))
     }
 
     /// The record of a key.
+    #[inline]
     fn find(&self, key: Key<'_>) -> Answer<Record<'a>> {
         match self.probe(key) {
-            Some(Some(record)) => self.judge(record, key),
-            Some(None) if self.complete => Answer::NotFound,
+            Ok(Some(record)) => self.judge(record, key),
+            Ok(None) if self.complete => Answer::NotFound,
             _ => Answer::Unknown,
         }
     }
 
-    /// The record that a key leads to, whatever it says; `None` if the file is damaged.
-    fn probe(&self, key: Key<'_>) -> Option<Option<Record<'a>>> {
+    /// The record that a key leads to, whatever it says.
+    #[inline]
+    fn probe(&self, key: Key<'_>) -> Result<Option<Record<'a>>, Damaged> {
         let hash = key.hash(self.seed);
         let tag = key.tag(hash);
         let mask = self.slots.len() - 1;
-        let mut at = usize::try_from(hash & mask as u64).ok()?;
+        let mut at = usize::try_from(hash & mask as u64).map_err(|_| Damaged)?;
         for _ in 0..MAX_PROBE {
             // Pairs with the release in which the writer publishes a record.
-            let slot = self.slots.get(at)?.load(Ordering::Acquire);
+            let slot = self.slots.get(at).ok_or(Damaged)?.load(Ordering::Acquire);
             if slot == 0 {
-                return Some(None);
+                return Ok(None);
             }
             if low(slot) == tag
                 && let Some(record) = self.follow(high(slot))?
                 && record.has_key(key)
             {
-                return Some(Some(record));
+                return Ok(Some(record));
             }
             at = (at + 1) & mask;
         }
-        None
+        Err(Damaged)
     }
 
-    /// The record at this offset, behind a link if there is one; `Some(None)` for a
-    /// key that is gone.
-    fn follow(&self, offset: u32) -> Option<Option<Record<'a>>> {
+    /// The record at this offset, behind a link if there is one; `None` for a key
+    /// that is gone.
+    #[inline]
+    fn follow(&self, offset: u32) -> Result<Option<Record<'a>>, Damaged> {
         if offset == GONE {
-            return Some(None);
+            return Ok(None);
         }
-        let record = Record::at(self.words, offset)?;
-        if record.kind()? != Kind::Link {
-            return Some(Some(record));
+        let record = Record::at(self.words, offset).ok_or(Damaged)?;
+        if record.kind().ok_or(Damaged)? != Kind::Link {
+            return Ok(Some(record));
         }
-        let (change, sides) = (record.word(1)?, record.word(2)?);
         // Pairs with the release of the publication: whoever sees the number sees
         // the records of that change, and nobody sees half of a change afterwards.
-        let published = self.words.get(header::CHANGE)?.load(Ordering::Acquire);
+        // The link is read after it: until the publication the writer may change its
+        // mind about the new side, or about the whole change.
+        let published = if self.ahead {
+            u64::MAX
+        } else {
+            self.words.get(header::CHANGE).ok_or(Damaged)?.load(Ordering::Acquire)
+        };
+        let (Some(change), Some(sides)) = (record.word(1), record.word(2)) else {
+            return Err(Damaged);
+        };
         match if published >= change { low(sides) } else { high(sides) } {
-            GONE => Some(None),
+            GONE => Ok(None),
             offset => {
-                let record = Record::at(self.words, offset)?;
-                (record.kind()? != Kind::Link).then_some(Some(record))
+                let record = Record::at(self.words, offset).ok_or(Damaged)?;
+                // A link leads to no other link.
+                if record.kind() == Some(Kind::Link) { Err(Damaged) } else { Ok(Some(record)) }
             }
         }
     }
 
+    /// A slot's word.
+    #[cfg(feature = "writer")]
+    pub(super) fn slot(&self, at: usize) -> Option<u64> {
+        Some(self.slots.get(at)?.load(Ordering::Acquire))
+    }
+
+    /// The record that a slot of this word leads to.
+    #[cfg(feature = "writer")]
+    pub(super) fn lead(&self, word: u64) -> Result<Option<Record<'a>>, Damaged> {
+        self.follow(high(word))
+    }
+
+    /// This view, but with the change that is being prepared.
+    #[cfg(feature = "writer")]
+    pub(super) fn ahead(self) -> Self {
+        Self { ahead: true, ..self }
+    }
+
+    #[inline]
     fn judge(&self, record: Record<'a>, key: Key<'_>) -> Answer<Record<'a>> {
         let expired = |record: Record<'a>| match (record.expires(), self.now) {
             (NEVER, _) | (_, None) => false,
@@ -274,7 +330,7 @@ impl<'a> View<'a> {
             // Aliases and absences aren't entries: only what `read` takes is.
             if word != 0
                 && low(word) & 0b111 == class as u32
-                && let Some(Some(record)) = self.follow(high(word))
+                && let Ok(Some(record)) = self.follow(high(word))
                 && let Some(entry) = read(record)
             {
                 return Some((entry, slot));
@@ -285,6 +341,7 @@ impl<'a> View<'a> {
 
 impl<T> Answer<T> {
     /// Reads what was found; what can't be read can't be told.
+    #[inline]
     fn and_then<U>(self, read: impl FnOnce(T) -> Option<U>) -> Answer<U> {
         match self {
             Self::Found(record) => read(record).map_or(Answer::Unknown, Answer::Found),

@@ -15,12 +15,13 @@ pub struct Damaged;
 
 /// A record, from its first word to the end of the file.
 #[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
+pub(super) struct Record<'a> {
     words: &'a [AtomicU64],
 }
 
 impl<'a> Record<'a> {
     /// The record at this offset of a file.
+    #[inline]
     pub(super) fn at(file: &'a [AtomicU64], offset: u32) -> Option<Self> {
         let offset = offset as usize;
         if offset < HEADER_WORDS {
@@ -29,6 +30,7 @@ impl<'a> Record<'a> {
         Some(Self { words: file.get(offset..)? }).filter(|record| !record.words.is_empty())
     }
 
+    #[inline]
     pub(super) fn word(self, at: usize) -> Option<u64> {
         Some(self.words.get(at)?.load(Ordering::Relaxed))
     }
@@ -37,6 +39,7 @@ impl<'a> Record<'a> {
         self.word(0).unwrap_or_default()
     }
 
+    #[inline]
     pub(super) fn kind(self) -> Option<Kind> {
         Kind::of(self.head())
     }
@@ -68,7 +71,44 @@ impl<'a> Record<'a> {
         Self::at(file, low(self.word(1)?))
     }
 
+    /// The words that it takes. `None` if it says more than the file has.
+    #[cfg(feature = "writer")]
+    pub(super) fn length(self) -> Option<usize> {
+        let named = 2 + words(self.name_length() + 1);
+        let length = match self.kind()? {
+            Kind::User => {
+                let rest = self.word(2)?;
+                let [home, shell] = [low(rest) & 0xffff, low(rest) >> 16];
+                let text = self.name_length() + (self.detail() + home + shell) as usize;
+                let gids = if high(rest) == NO_GIDS { 0 } else { high(rest) as usize };
+                3 + words(text + 4 + PASSWORD_BYTES) + gids.div_ceil(2)
+            }
+            Kind::Group => {
+                let text = self.name_length() + 1 + PASSWORD_BYTES + low(self.word(2)?) as usize;
+                3 + words(text) + words(high(self.word(1)?) as usize)
+            }
+            Kind::Gids => named + (low(self.word(1)?) as usize).div_ceil(2),
+            Kind::Absent if self.name_length() == 0 => 2,
+            Kind::Alias | Kind::Absent => named,
+            Kind::Link => 3,
+        };
+        (length <= self.words.len()).then_some(length)
+    }
+
+    /// Reads its name.
+    #[cfg(feature = "writer")]
+    pub(super) fn name(self, to: &mut [u8; 255]) -> Option<&[u8]> {
+        let name = to.get_mut(..self.name_length())?;
+        let text = self.words.get(self.text_at()..)?.get(..words(name.len()))?;
+        for (chunk, word) in name.chunks_mut(8).zip(text) {
+            let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+            chunk.copy_from_slice(bytes.get(..chunk.len())?);
+        }
+        Some(name)
+    }
+
     /// Whether this record is found by that key.
+    #[inline]
     pub(super) fn has_key(self, key: Key<'_>) -> bool {
         match (key, self.kind()) {
             (_, Some(Kind::Absent)) if self.detail() & 0xff != key.class() as u32 => false,
@@ -84,6 +124,7 @@ impl<'a> Record<'a> {
     }
 
     /// Whether a key of this class may lead to such a record.
+    #[inline]
     pub(super) fn fits(self, class: Class) -> bool {
         matches!(
             (class, self.kind()),
@@ -94,6 +135,7 @@ impl<'a> Record<'a> {
     }
 
     /// Whether this is exactly its name.
+    #[inline]
     fn is_named(self, name: &[u8]) -> bool {
         if self.name_length() != name.len() {
             return false;
@@ -103,10 +145,18 @@ impl<'a> Record<'a> {
         let (whole, rest) = name.as_chunks::<8>();
         whole.iter().all(|chunk| text.next() == Some(u64::from_ne_bytes(*chunk)))
             && (rest.is_empty()
-                || text.next().is_some_and(|word| word.to_ne_bytes().starts_with(rest)))
+                || text.next().is_some_and(|word| word.to_le() & mask(rest.len()) == tail(rest)))
+    }
+
+    /// Whether the file is long enough for so many bytes of text, so that nobody
+    /// makes room for more than there is.
+    #[inline]
+    fn has_text(self, bytes: usize) -> bool {
+        self.text_at() + words(bytes) <= self.words.len()
     }
 
     /// Copies so many bytes of text, from this word on, to a buffer of that length.
+    #[inline]
     fn copy(self, from: usize, to: &mut [MaybeUninit<u8>]) -> Result<(), Damaged> {
         let count = words(to.len());
         let from = self.words.get(from..).and_then(|text| text.get(..count)).ok_or(Damaged)?;
@@ -133,6 +183,25 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Up to seven bytes as a number, the first one lowest: three steps instead of a
+/// call that looks at lengths first.
+fn tail(mut bytes: &[u8]) -> u64 {
+    let (mut number, mut shift) = (0, 0);
+    if let Some((four, rest)) = bytes.split_first_chunk() {
+        (number, shift, bytes) = (u64::from(u32::from_le_bytes(*four)), 32, rest);
+    }
+    if let Some((two, rest)) = bytes.split_first_chunk() {
+        number |= u64::from(u16::from_le_bytes(*two)) << shift;
+        (shift, bytes) = (shift + 16, rest);
+    }
+    bytes.first().map_or(number, |last| number | u64::from(*last) << shift)
+}
+
+/// The bits of so many bytes, at most seven, in such a number.
+fn mask(bytes: usize) -> u64 {
+    (1 << (8 * (bytes & 7))) - 1
+}
+
 /// A user.
 #[derive(Clone, Copy, Debug)]
 pub struct UserRecord<'a> {
@@ -147,6 +216,7 @@ pub struct UserRecord<'a> {
 }
 
 impl<'a> UserRecord<'a> {
+    #[inline]
     pub(super) fn of(record: Record<'a>) -> Option<Self> {
         if record.kind() != Some(Kind::User) {
             return None;
@@ -161,15 +231,18 @@ impl<'a> UserRecord<'a> {
         // Whatever a file says, nobody becomes root by it.
         let uid = Uid::new(low(ids)).ok()?.get();
         let gid = Gid::new(high(ids)).ok()?.get();
-        Some(Self { record, uid, gid, lengths, gids: high(rest) })
+        let user = Self { record, uid, gid, lengths, gids: high(rest) };
+        record.has_text(user.text_bytes()).then_some(user)
     }
 
     /// The bytes of its text: name, "x", gecos, home and shell, each with its NUL.
+    #[inline]
     pub fn text_bytes(&self) -> usize {
         self.lengths.iter().map(|length| length + 1).sum::<usize>() + PASSWORD_BYTES
     }
 
     /// Where in the text gecos, home and shell begin; the name does at 0, "x" behind it.
+    #[inline]
     pub fn starts(&self) -> [usize; 3] {
         let [name, gecos, home, _] = self.lengths;
         let gecos_at = name + 1 + PASSWORD_BYTES;
@@ -182,6 +255,7 @@ impl<'a> UserRecord<'a> {
     ///
     /// # Errors
     /// [`Damaged`] if the file ends before the text does.
+    #[inline]
     pub fn copy_text(&self, to: &mut [MaybeUninit<u8>]) -> Result<(), Damaged> {
         self.record.copy(self.record.text_at(), to)?;
         let [gecos, home, shell] = self.starts();
@@ -242,6 +316,7 @@ pub struct GroupRecord<'a> {
 }
 
 impl<'a> GroupRecord<'a> {
+    #[inline]
     pub(super) fn of(record: Record<'a>) -> Option<Self> {
         if record.kind() != Some(Kind::Group) {
             return None;
@@ -251,7 +326,7 @@ impl<'a> GroupRecord<'a> {
         let (members, member_bytes) = (high(word) as usize, low(bytes) as usize);
         let group = Self { record, gid, name_length: record.name_length(), members, member_bytes };
         // A member has a byte of name and a NUL at least.
-        (members * 2 <= member_bytes).then_some(group)
+        (members * 2 <= member_bytes && record.has_text(group.text_bytes())).then_some(group)
     }
 
     /// The bytes of its text: name, "*" and the members' names, each with its NUL.
@@ -320,6 +395,20 @@ impl<'a> Gids<'a> {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Copies the ids to as many places, as the file has them: the caller looks for
+    /// those that the system uses itself. Two at a time, so that this costs what a copy costs.
+    pub fn copy(&self, to: &mut [MaybeUninit<u32>]) {
+        let (pairs, last) = to.as_chunks_mut::<2>();
+        for ([first, second], word) in pairs.iter_mut().zip(self.words) {
+            let word = word.load(Ordering::Relaxed);
+            first.write(low(word));
+            second.write(high(word));
+        }
+        for (to, id) in last.iter_mut().zip(self.words.last()) {
+            to.write(low(id.load(Ordering::Relaxed)));
+        }
     }
 
     /// The ids, without those that the system uses itself.

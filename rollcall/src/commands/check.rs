@@ -7,7 +7,8 @@ use std::fmt::{self, Write as _};
 use std::io::Write as _;
 
 use common::config::{
-    Config, DirectoryConfig, Identity, LoginRules, PathRule, SchemaKind, Server, Tls,
+    CacheConfig, CacheMode, Config, DirectoryConfig, Identity, LoginRules, PathRule, SchemaKind,
+    Server, Tls,
 };
 use common::handle::Service;
 
@@ -53,6 +54,7 @@ fn summary(config: &Config) -> Result<String, fmt::Error> {
         ),
     )?;
     line("connections", &format!("at most {} of each kind", config.connections.max))?;
+    line("cache", &cache(&config.cache))?;
     Ok(text)
 }
 
@@ -130,6 +132,23 @@ fn logins(rules: &LoginRules) -> String {
         Some(filter) => format!("{who}, if their entry matches {filter}"),
         None => who,
     }
+}
+
+fn cache(cache: &CacheConfig) -> String {
+    let on_demand = format!(
+        "what was asked for, at most {} names and ids, for {:?} (what doesn't exist: {:?})",
+        cache.max_entries, cache.lifetime, cache.negative_lifetime
+    );
+    let replica = format!("all users and groups, brought up to date every {:?}", cache.refresh);
+    let kept = match cache.mode {
+        CacheMode::Off => return "nothing: every lookup asks the directory".into(),
+        CacheMode::OnDemand => on_demand,
+        CacheMode::Replica => replica,
+        CacheMode::Auto => {
+            format!("{replica}; of more than {} {on_demand}", cache.max_replica)
+        }
+    };
+    format!("{kept}; in an outage for {:?}", cache.max_stale)
 }
 
 fn paths(rule: &PathRule) -> &'static str {

@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tracing::{Instrument, Span, debug, enabled, info, warn};
 
 use super::accept::Shared;
+use super::cache::Answer;
 use super::describe::{Login, kind, outcome};
 use super::limits::Slot;
 use super::receive::{ReceiveError, receive};
@@ -20,6 +21,8 @@ use super::reload::Active;
 
 /// How long a peer may take to read its response.
 const DELIVERY: Duration = Duration::from_secs(5);
+/// How long a flush may take: a replica reads all of the directory for it.
+const FLUSH: Duration = Duration::from_secs(600);
 /// By how much handling may miss its deadline before it is given up.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -42,28 +45,38 @@ pub(super) async fn serve(mut stream: UnixStream, caller: Caller, shared: Arc<Sh
     let login = Login::of(&request);
     let slot = Arc::new(slot);
 
-    let response = match shared.configuration.in_use() {
+    let in_use = shared.configuration.in_use();
+    let cache = in_use.as_ref().ok().map(|active| Arc::clone(&active.cache));
+    let answer = match in_use {
+        _ if matches!(request, Request::Status) => {
+            Response::Status(shared.configuration.status(shared.limits.in_use())).into()
+        }
         Ok(active) => {
             let deadline = deadline(&request, ms_left, &active.timeouts);
             tokio::select! {
                 biased;
-                response = answer(request, caller, deadline, active, shared, &slot) => response,
+                answer = answer(request, caller, deadline, active, shared, &slot) => answer,
                 () = peer_is_gone(&stream) => {
                     return debug!(kind, caller.uid, caller.pid, "the asker hung up");
                 }
             }
         }
-        Err(why) => Response::Unavailable(why),
+        Err(why) => Response::Unavailable(why).into(),
     };
+    let response = &answer.response;
 
     if let Some(login) = login {
-        report(&login, &response);
+        report(&login, response);
     }
     if enabled!(tracing::Level::DEBUG) {
-        let (outcome, elapsed) = (outcome(&response), started.elapsed());
+        let (outcome, elapsed) = (outcome(response), started.elapsed());
         debug!(kind, caller.uid, caller.pid, outcome, ?elapsed);
     }
-    reply(stream, &response).await;
+    reply(stream, response).await;
+    // Nobody waits for this.
+    if let Some(cache) = cache {
+        cache.remember(answer).await;
+    }
 }
 
 /// What the asker's patience and the configuration allow, whichever is less.
@@ -73,6 +86,7 @@ fn deadline(request: &Request, ms_left: u32, timeouts: &Timeouts) -> Deadline {
         | Request::Authorize { .. }
         | Request::ChangePassword { .. }
         | Request::ResetPassword { .. } => timeouts.login,
+        Request::Flush(_) => FLUSH,
         _ => timeouts.lookup,
     };
     Deadline::after(Duration::from_millis(ms_left.into()).min(cap))
@@ -96,7 +110,7 @@ async fn answer(
     active: Arc<Active>,
     shared: Arc<Shared>,
     slot: &Arc<Slot>,
-) -> Response {
+) -> Answer {
     let limit = tokio::time::Instant::from(deadline.instant() + GRACE);
     let answered = if runs_to_the_end(&request, caller) {
         // The slot goes with it: a graceful stop waits for it, too.
@@ -107,14 +121,15 @@ async fn answer(
         };
         let handling = tokio::spawn(handling.instrument(Span::current()));
         tokio::time::timeout_at(limit, handling).await.map(|joined| {
-            joined
-                .unwrap_or_else(|_| Response::Unavailable(Unavailable::Daemon("it failed".into())))
+            joined.unwrap_or_else(|_| {
+                Response::Unavailable(Unavailable::Daemon("it failed".into())).into()
+            })
         })
     } else {
         let handling = handle(request, caller, deadline, &active, &shared);
         tokio::time::timeout_at(limit, handling).await
     };
-    answered.unwrap_or(Response::Unavailable(Unavailable::TimedOut))
+    answered.unwrap_or_else(|_| Response::Unavailable(Unavailable::TimedOut).into())
 }
 
 async fn handle(
@@ -123,7 +138,7 @@ async fn handle(
     deadline: Deadline,
     active: &Active,
     shared: &Shared,
-) -> Response {
+) -> Answer {
     let peer = Peer { uid: caller.uid };
     let checks_a_password = matches!(
         request,
@@ -131,18 +146,19 @@ async fn handle(
     );
     if !checks_a_password {
         let Some(_place) = shared.places.admit(caller.uid, deadline).await else {
-            return Response::Unavailable(Unavailable::Busy);
+            return Response::Unavailable(Unavailable::Busy).into();
         };
-        return active.service.handle(peer, request, deadline).await;
+        return active.cache.answer(peer, request, deadline).await;
     }
     let Some(guess) = shared.guesses.admit(caller.uid, deadline).await else {
-        return Response::Unavailable(Unavailable::Busy);
+        return Response::Unavailable(Unavailable::Busy).into();
     };
-    let response = active.service.handle(peer, request, deadline).await;
-    if matches!(&response, Response::Login(answer) if answer.verdict == Verdict::WrongPassword) {
+    let answer = active.cache.answer(peer, request, deadline).await;
+    if matches!(&answer.response, Response::Login(answer) if answer.verdict == Verdict::WrongPassword)
+    {
         guess.was_wrong();
     }
-    response
+    answer
 }
 
 /// Returns when the peer hangs up, for instance since the program was

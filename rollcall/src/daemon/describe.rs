@@ -1,7 +1,7 @@
 //! Requests and responses in the words of the log. Nothing secret has a word.
 
 use common::account::Name;
-use common::protocol::{Context, Map, Request, Response, Verdict};
+use common::protocol::{Context, Flush, Map, Request, Response, Verdict};
 
 /// What is asked for.
 pub(super) fn kind(request: &Request) -> &'static str {
@@ -19,6 +19,10 @@ pub(super) fn kind(request: &Request) -> &'static str {
         Request::Authorize { .. } => "login check",
         Request::ChangePassword { .. } => "password change",
         Request::ResetPassword { .. } => "password reset",
+        Request::Status => "status",
+        Request::Flush(Flush::User(_)) => "flush of a user",
+        Request::Flush(Flush::Group(_)) => "flush of a group",
+        Request::Flush(Flush::All) => "flush of everything",
     }
 }
 
@@ -32,6 +36,7 @@ pub(super) fn outcome(response: &Response) -> String {
         Response::Groups(batch) => format!("{} entries", batch.entries.len()),
         Response::Shadows(batch) => format!("{} entries", batch.entries.len()),
         Response::Login(answer) => verdict(answer.verdict).into(),
+        Response::Status(_) | Response::Done => "done".into(),
         Response::NotFound => "not found".into(),
         Response::Unavailable(why) => why.to_string(),
         Response::Refused(why) => why.to_string(),

@@ -1,7 +1,9 @@
-//! The unsafe calls: `fork(2)`, `close_range(2)`, and glibc's `__nss_configure_lookup`.
+//! The unsafe calls: `fork(2)`, `close_range(2)`, glibc's `__nss_configure_lookup`; and
+//! the handler of SIGBUS.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use nix::unistd::ForkResult;
 
@@ -46,4 +48,82 @@ pub(super) fn close_what_was_inherited() {
     // standard error yet: `Detaching::unless`, which runs before any is opened,
     // is the only caller. A kernel without the call says ENOSYS, and all stays open.
     unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+}
+
+/// Memory of tables: where each begins, and how many bytes it has. The last few of them:
+/// older ones aren't mapped any more.
+static TABLES: [(AtomicUsize, AtomicUsize); 16] =
+    [const { (AtomicUsize::new(0), AtomicUsize::new(0)) }; 16];
+/// Where the next one is noted.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+/// Sets the handler.
+static HANDLER: std::sync::Once = std::sync::Once::new();
+/// Where a page was missing last; 0: nowhere.
+static CUT: AtomicUsize = AtomicUsize::new(0);
+
+/// Goes on when somebody cuts the file short that this memory is mapped from.
+///
+/// A page that the file doesn't have any more raises SIGBUS. The handler puts a page of
+/// zeros in its place, and [`was_cut`] tells. So what was being read or written goes
+/// wrong, without the process dying of it, and the table is made anew. Zeros are
+/// nothing that a reader of a table stumbles over.
+pub(super) fn survive_cuts_of(memory: &[AtomicU64]) {
+    let (start, bytes) = &TABLES[NEXT.fetch_add(1, Ordering::Relaxed) % TABLES.len()];
+    // A handler in between sees no memory here, or one of the two.
+    bytes.store(0, Ordering::SeqCst);
+    start.store(memory.as_ptr().addr(), Ordering::SeqCst);
+    bytes.store(size_of_val(memory), Ordering::SeqCst);
+    HANDLER.call_once(|| {
+        // SAFETY: an all-zero sigaction is one: no flags, an empty mask.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = replace_page as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        // SAFETY: `action` names a handler of the type that SA_SIGINFO asks for, which
+        // does only what a handler may (signal-safety(7), and mmap, a bare system call).
+        unsafe { libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut()) };
+    });
+}
+
+/// Whether that has happened to this memory since this was asked last.
+pub(super) fn was_cut(memory: &[AtomicU64]) -> bool {
+    let start = memory.as_ptr().addr();
+    (start..start + size_of_val(memory)).contains(&CUT.swap(0, Ordering::Relaxed))
+}
+
+/// The handler of SIGBUS.
+extern "C" fn replace_page(
+    _signal: c_int,
+    info: *mut libc::siginfo_t,
+    _context: *mut libc::c_void,
+) {
+    // The smallest page of any machine that this runs on divides every larger one, and
+    // mmap(2) wants the machine's own.
+    // SAFETY: takes a number and returns one.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let page = usize::try_from(page).unwrap_or(4096);
+    // SAFETY: the kernel hands a handler with SA_SIGINFO a valid siginfo_t.
+    let info = unsafe { &*info };
+    let code = info.si_code;
+    // SAFETY: SIGBUS comes with an address.
+    let address = unsafe { info.si_addr() }.addr();
+    let ours = TABLES.iter().any(|(start, bytes)| {
+        let start = start.load(Ordering::SeqCst);
+        (start..start.saturating_add(bytes.load(Ordering::SeqCst))).contains(&address)
+    });
+    if ours && code == libc::BUS_ADRERR {
+        let start = std::ptr::without_provenance_mut(address & !(page - 1));
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        // SAFETY: the page belongs to a table's mapping, of which nobody could use
+        // it: touching it brought us here. All of it is atomic words, for which zeros
+        // are values like others, and a whole mapping is unmapped with what is in it.
+        let placed = unsafe { libc::mmap(start, page, rights, flags, -1, 0) };
+        if placed != libc::MAP_FAILED {
+            CUT.store(address, Ordering::Relaxed);
+            return;
+        }
+    }
+    // Somebody else's: as if there were no handler, when the instruction is repeated.
+    // SAFETY: sets the default action, nothing else.
+    unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
 }

@@ -80,6 +80,12 @@ impl Limits {
         Some(Slot { _total: total, unprivileged, users: Arc::clone(&self.users) })
     }
 
+    /// How many connections there are.
+    pub(super) fn in_use(&self) -> u32 {
+        let left = u32::try_from(self.total.available_permits()).unwrap_or(u32::MAX);
+        self.all.saturating_sub(left)
+    }
+
     /// Waits until no connection is left.
     pub(super) async fn drained(&self) {
         // Fails only if the semaphore is closed, which nobody does.

@@ -83,16 +83,21 @@ impl Listening {
     }
 }
 
-/// Makes the folder, and says so.
+/// Makes the folder of this file, and says so.
 fn make_folder(path: &Path) -> io::Result<Option<PathBuf>> {
     let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) else { return Ok(None) };
+    Ok(make_public_folder(folder)?.then(|| folder.to_owned()))
+}
+
+/// Makes a folder that everybody may read. Whether it wasn't there yet.
+pub(super) fn make_public_folder(folder: &Path) -> io::Result<bool> {
     match fs::DirBuilder::new().mode(0o755).create(folder) {
         Ok(()) => {
             // The mode above is cut by whatever umask the daemon was started with.
             fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-            Ok(Some(folder.to_owned()))
+            Ok(true)
         }
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(None),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(e) => Err(e),
     }
 }

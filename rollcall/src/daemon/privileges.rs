@@ -1,12 +1,14 @@
 //! Gives up what the daemon doesn't need any more, once the socket listens and
 //! the configuration with its secrets is read.
 
+use std::path::Path;
+
 use nix::sys::prctl;
-use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
-use tracing::info;
+use nix::unistd::{Gid, Uid, User, chown, setgroups, setresgid, setresuid};
+use tracing::{info, warn};
 
 use super::StartError;
-use super::listen::Listening;
+use super::listen::{Listening, make_public_folder};
 
 /// Whom the daemon becomes where nothing else is said.
 const DEFAULT_USER: &str = "rollcall";
@@ -48,9 +50,15 @@ impl Successor {
     }
 
     /// Becomes that user, and shuts the doors behind.
-    pub(super) fn take_over(self, listening: &Listening) -> Result<(), StartError> {
+    pub(super) fn take_over(
+        self,
+        listening: &Listening,
+        cache_folder: &Path,
+    ) -> Result<(), StartError> {
+        let made = make_cache_folder(cache_folder);
         if let Self(Some(user)) = self {
-            become_for_good(user.uid, user.gid, listening)
+            let made = Some(cache_folder).filter(|_| made);
+            become_for_good(user.uid, user.gid, listening, made)
                 .map_err(|e| StartError::User { name: user.name.clone(), reason: e.to_string() })?;
             info!("running as {} (uid {})", user.name, user.uid);
         }
@@ -94,9 +102,25 @@ fn choose(
     }
 }
 
+/// Makes the folder of what is kept over a restart. Whether it wasn't there yet. Nothing
+/// but that depends on it, and whoever writes there says what is wrong.
+fn make_cache_folder(folder: &Path) -> bool {
+    make_public_folder(folder)
+        .inspect_err(|error| warn!("the folder {} can't be made: {error}", folder.display()))
+        .unwrap_or(false)
+}
+
 /// The real, effective and saved ids all change, so that there is no way back.
-fn become_for_good(uid: Uid, gid: Gid, listening: &Listening) -> nix::Result<()> {
+fn become_for_good(
+    uid: Uid,
+    gid: Gid,
+    listening: &Listening,
+    made: Option<&Path>,
+) -> nix::Result<()> {
     listening.give_folder_to(uid, gid)?;
+    if let Some(folder) = made {
+        chown(folder, Some(uid), Some(gid))?;
+    }
     setgroups(&[])?;
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)

@@ -10,22 +10,24 @@
 //! and every lookup on the host would wait its full time.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use common::config::{Config, Timeouts};
 use common::handle::Service;
-use common::protocol::Unavailable;
+use common::protocol::{Status, Unavailable};
 use tracing::{error, info};
 
+use super::cache::{Cache, Counters};
+use super::table::TableThread;
 use super::{StartError, notify};
 
 /// What a configuration is turned into.
 #[derive(Debug)]
 pub(super) struct Active {
-    /// Answers.
-    pub(super) service: Arc<Service>,
     /// How long it may take.
     pub(super) timeouts: Timeouts,
+    /// Answers without asking the directory each time.
+    pub(super) cache: Arc<Cache>,
 }
 
 /// What is in use: a configuration, or the answer to everything for want of one.
@@ -35,6 +37,9 @@ type InUse = Result<Arc<Active>, Unavailable>;
 #[derive(Debug)]
 pub(super) struct Configuration {
     path: PathBuf,
+    counters: Arc<Counters>,
+    /// Where answers are kept, once there is a thread for it.
+    table: OnceLock<Arc<TableThread>>,
     /// Locked only to copy or set what is in it.
     in_use: Mutex<InUse>,
 }
@@ -43,7 +48,8 @@ impl Configuration {
     /// Reads the file. With `supervised`, a file that can't be used is no error
     /// but [`Configuration::in_use`]'s.
     pub(super) fn load(path: &Path, supervised: bool) -> Result<Self, StartError> {
-        let in_use = match load(path) {
+        let counters = Arc::default();
+        let in_use = match load(path, &counters) {
             Ok(active) => Ok(Arc::new(active)),
             Err(wrong) if supervised => {
                 error!("the configuration can't be used, so nothing can be answered: {wrong}");
@@ -51,7 +57,26 @@ impl Configuration {
             }
             Err(wrong) => return Err(wrong),
         };
-        Ok(Self { path: path.to_owned(), in_use: Mutex::new(in_use) })
+        let (path, table, in_use) = (path.to_owned(), OnceLock::new(), Mutex::new(in_use));
+        Ok(Self { path, counters, table, in_use })
+    }
+
+    /// Has answers kept in this table from now on.
+    pub(super) fn keep_in(&self, table: Arc<TableThread>) {
+        if let Ok(active) = self.in_use() {
+            active.cache.start(Arc::clone(&table));
+        }
+        let _ = self.table.set(table);
+    }
+
+    /// How things stand.
+    pub(super) fn status(&self, connections: u32) -> Status {
+        match self.in_use() {
+            Ok(active) => active.cache.status(connections),
+            Err(why) => {
+                Status { outage: Some(why.to_string()), ..self.counters.status(connections) }
+            }
+        }
     }
 
     /// What is in use now.
@@ -73,8 +98,14 @@ impl Configuration {
     /// error names the one that it can't.
     pub(super) fn reload(&self) {
         notify::reloading();
-        match load(&self.path) {
+        match load(&self.path, &self.counters) {
             Ok(new) => {
+                if let Ok(old) = self.in_use() {
+                    old.cache.stop();
+                }
+                if let Some(table) = self.table.get() {
+                    new.cache.start(Arc::clone(table));
+                }
                 *self.lock() = Ok(Arc::new(new));
                 info!("the configuration was read again");
                 notify::ready();
@@ -96,9 +127,10 @@ impl Configuration {
     }
 }
 
-fn load(path: &Path) -> Result<Active, StartError> {
+fn load(path: &Path, counters: &Arc<Counters>) -> Result<Active, StartError> {
     let config = Config::load(path)?;
     let timeouts = config.timeouts;
-    let service = Service::new(config).map_err(StartError::Service)?;
-    Ok(Active { service, timeouts })
+    let service = Service::new(config.clone()).map_err(StartError::Service)?;
+    let cache = Cache::new(service, &config, Arc::clone(counters));
+    Ok(Active { timeouts, cache })
 }

@@ -35,8 +35,10 @@ impl Folder {
 
     pub(crate) fn with_server(server: SocketAddr) -> Self {
         let folder = Self { dir: tempfile::tempdir().unwrap() };
+        // A replica would connect to the server without being asked.
         folder.configure(&format!(
-            "[directory]\nuri = [\"ldap://{server}\"]\nbase = \"dc=example,dc=org\"\n"
+            "[directory]\nuri = [\"ldap://{server}\"]\nbase = \"dc=example,dc=org\"\n\
+             [cache]\nmode = \"on-demand\"\n"
         ));
         folder
     }
@@ -82,6 +84,7 @@ impl Folder {
     fn complete(&self, mut command: Command) -> Command {
         command.arg("daemon").args(["--log-level", "debug"]);
         command.arg("--config").arg(self.config()).arg("--socket").arg(self.socket());
+        command.arg("--cache-folder").arg(self.socket().with_file_name("cache"));
         if Uid::effective().is_root() {
             // A user "rollcall" of this host couldn't enter the folder.
             command.args(["--user", "root"]);

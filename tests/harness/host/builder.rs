@@ -16,6 +16,7 @@ pub struct HostBuilder {
     pub(super) plain: bool,
     pub(super) no_daemon: bool,
     pub(super) sshd: bool,
+    pub(super) network: Option<u32>,
 }
 
 impl HostBuilder {
@@ -60,6 +61,13 @@ impl HostBuilder {
     pub fn file(mut self, path: &str, text: &str) -> Self {
         self.files.push((path.into(), text.into()));
         self
+    }
+
+    /// Puts it into the network of another host, which has to outlive it: what
+    /// listens there on a loopback address is reached from here as well.
+    #[must_use]
+    pub fn network_of(self, other: &Host) -> Self {
+        Self { network: Some(other.namespace.init()), ..self }
     }
 
     /// Installs nothing of Rollcall.

@@ -3,6 +3,8 @@
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
+use common::table::Now;
+use common::table::layout::header;
 use rustix::process::Signal;
 
 use super::Host;
@@ -55,6 +57,22 @@ impl Daemon<'_> {
     /// Kills it; its socket's file is left behind.
     pub fn kill(&mut self) {
         self.end(Signal::KILL);
+    }
+
+    /// Waits until its replica has all of the directory.
+    pub fn wait_until_complete(&mut self) {
+        until(PATIENCE, || self.has_complete_table().then_some(())).unwrap_or_else(|| {
+            panic!("the table did not become complete:\n{}", self.0.log().join("\n"))
+        });
+    }
+
+    /// Whether what isn't in the table isn't in the directory, as the table's header says.
+    fn has_complete_table(&self) -> bool {
+        let word = |at| self.0.table_word(at).and_then(|word| u32::try_from(word).ok());
+        let now = Now::read();
+        [header::ALIVE_UNTIL, header::COMPLETE_UNTIL]
+            .into_iter()
+            .all(|at| word(at).is_some_and(|until| Now(until) > now))
     }
 
     /// Tells it to read its configuration again.

@@ -27,24 +27,15 @@ pub(super) struct Namespace {
 }
 
 impl Namespace {
-    pub(super) fn new() -> Self {
+    /// With `network`, in the network of that process.
+    pub(super) fn new(network: Option<u32>) -> Self {
         need::root();
         need::program("ip", "iproute2");
         need::program("bash", "bash");
         let folder = tempfile::Builder::new().prefix("rollcall-host-").tempdir();
         let folder = folder.expect("a temporary folder can be made");
-        let mut unshare = Command::new(need::program("unshare", "util-linux"))
-            .args([
-                "--mount",
-                "--pid",
-                "--net",
-                "--fork",
-                "--kill-child",
-                "bash",
-                "-c",
-                INIT,
-                "init",
-            ])
+        let mut unshare = unshare(network)
+            .args(["--mount", "--pid", "--fork", "--kill-child", "bash", "-c", INIT, "init"])
             .arg(folder.path())
             .env_clear()
             .env("PATH", super::PATH)
@@ -75,6 +66,17 @@ impl Namespace {
     /// The first process, as seen from outside.
     pub(super) fn init(&self) -> u32 {
         self.init
+    }
+
+    /// All its processes but the first, as seen from outside.
+    pub(super) fn processes(&self) -> Vec<u32> {
+        let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let ours = namespace(self.init);
+        fs::read_dir("/proc")
+            .expect("/proc is mounted")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter(|&pid| pid != self.init && namespace(pid) == ours)
+            .collect()
     }
 
     /// A path of the inside, as seen from outside.
@@ -184,6 +186,20 @@ impl Drop for Inside {
             self.signal(Signal::CONT);
         }
     }
+}
+
+/// unshare with a network of its own, or in that of a process. nsenter becomes
+/// unshare without forking.
+fn unshare(network: Option<u32>) -> Command {
+    let program = need::program("unshare", "util-linux");
+    let Some(pid) = network else {
+        let mut command = Command::new(program);
+        command.arg("--net");
+        return command;
+    };
+    let mut command = Command::new(need::program("nsenter", "util-linux"));
+    command.arg(format!("--net=/proc/{pid}/ns/net")).arg("--").arg(program);
+    command
 }
 
 /// The only child of a process of ours.

@@ -49,7 +49,11 @@ pub(crate) fn host(way: Way, builder: HostBuilder) -> Host {
         Way::Daemon => builder,
         Way::Direct => builder.without_daemon(),
     };
-    let host = builder.start();
+    install(builder.start())
+}
+
+/// Puts the probe on a host.
+pub(crate) fn install(host: Host) -> Host {
     host.install(Path::new(env!("CARGO_BIN_EXE_probe")), PATH);
     host
 }

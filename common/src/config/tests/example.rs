@@ -70,6 +70,7 @@ fn what_it_shows_as_defaults_are_the_defaults() {
         let directory = &config.directories[0];
         (
             format!("{:?} {:?} {:?}", config.ids, config.timeouts, config.connections),
+            config.cache,
             format!("{:?} {:?}", directory.users.attributes, directory.groups.attributes),
             (directory.users.scope, directory.groups.scope, directory.schema),
             (directory.tls.starttls, directory.tls.allow_cleartext_passwords),

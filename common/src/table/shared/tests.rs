@@ -1,0 +1,276 @@
+//! Tables that come and go under a process's hands.
+
+use std::cell::Cell;
+use std::fs::{self, OpenOptions};
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::account::{AbsolutePath, Field, Gid, Name, Uid, User};
+use crate::table::writer::{Fact, Heartbeat, Room, Writer};
+use crate::table::{Answer, Key, NEVER};
+
+/// A host's folder for tables, and a process's view of it.
+struct Place {
+    folder: TempDir,
+    shared: &'static Shared,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| -> &'static str {
+            Box::leak(folder.path().join(name).to_str().unwrap().to_owned().into_boxed_str())
+        };
+        let shared = Box::leak(Box::new(Shared::new(path("table"), path("sealed"))));
+        Self { folder, shared }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("table")
+    }
+
+    /// Puts a table in place, with one user of this uid.
+    fn publish(&self, uid: u32) -> Writer {
+        self.publish_with(uid, Room::default())
+    }
+
+    fn publish_with(&self, uid: u32, room: Room) -> Writer {
+        let mut writer = Writer::create(&self.path(), room).unwrap();
+        let user = User {
+            name: Name::parse("alice").unwrap(),
+            uid: Uid::new(uid).unwrap(),
+            gid: Gid::new(100).unwrap(),
+            gecos: Field::cleaned(""),
+            home: AbsolutePath::parse("/").unwrap(),
+            shell: AbsolutePath::parse("/bin/sh").unwrap(),
+        };
+        let mut change = writer.change();
+        change.put(Fact::User(&user, None), &[Key::UserName(b"alice")], NEVER).unwrap();
+        change.commit().unwrap();
+        beat(&mut writer, 3600);
+        writer.publish().unwrap();
+        writer
+    }
+
+    /// The mappings of this process that are of this folder.
+    fn maps(&self) -> usize {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().filter(|line| line.contains(self.folder.path().to_str().unwrap())).count()
+    }
+
+    /// The uid of the one user, from a fresh table.
+    fn fresh(&self) -> Option<u32> {
+        self.shared.with_fresh(uid).flatten()
+    }
+}
+
+/// A heartbeat that lasts this long.
+fn beat(writer: &mut Writer, seconds: u32) {
+    let Now(now) = Now::read();
+    let heard = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let alive_until = Now(now + seconds);
+    writer.beat(Heartbeat { alive_until, complete_until: alive_until, heard, max_stale: 3600 });
+}
+
+/// The uid of the one user.
+fn uid(view: View<'_>) -> Option<u32> {
+    match view.user_by_name(b"alice") {
+        Answer::Found(user) => Some(user.uid),
+        _ => None,
+    }
+}
+
+/// Waits until the length of a file is due to be looked at again.
+fn next_moment() {
+    let before = Now::with_moment().1;
+    while !Now::with_moment().1.is_after(before) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn without_a_table_there_is_nothing_to_read() {
+    let place = Place::new();
+    assert_eq!(place.fresh(), None);
+    assert_eq!(place.shared.glance(uid), None);
+    assert_eq!(place.shared.of_any_age(uid), None);
+}
+
+#[test]
+fn a_table_is_mapped_once_and_no_descriptor_stays() {
+    let place = Place::new();
+    let _writer = place.publish(2000);
+    let before = place.maps();
+    assert_eq!((place.fresh(), place.fresh()), (Some(2000), Some(2000)));
+    assert_eq!(place.maps(), before + 1);
+    let of_table = |link: &PathBuf| *link == place.path();
+    let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let open = open.filter_map(|fd| fs::read_link(fd.path()).ok()).filter(of_table).count();
+    // The writer may have one.
+    assert!(open <= 1, "{open}");
+}
+
+#[test]
+fn a_table_that_appears_later_is_found() {
+    let place = Place::new();
+    assert_eq!(place.fresh(), None);
+    let _writer = place.publish(2000);
+    assert_eq!(place.fresh(), Some(2000));
+}
+
+#[test]
+fn a_replaced_file_is_let_go_of() {
+    let place = Place::new();
+    for round in 0..10 {
+        let mut writer = place.publish(2000 + round);
+        assert_eq!(place.fresh(), Some(2000 + round));
+        writer.retire();
+        drop(writer);
+        assert_eq!(place.maps(), 1, "{round}");
+    }
+}
+
+#[test]
+fn a_removed_file_is_let_go_of_when_its_daemon_is_silent() {
+    let place = Place::new();
+    let mut writer = place.publish(2000);
+    assert_eq!(place.fresh(), Some(2000));
+    fs::remove_file(place.path()).unwrap();
+    assert_eq!(place.fresh(), Some(2000), "as long as it is fresh it is right");
+    writer.retire();
+    drop(writer);
+    assert_eq!(place.fresh(), None);
+    assert_eq!(place.maps(), 0);
+}
+
+#[test]
+fn a_file_that_cannot_be_used_takes_no_table_s_place_for_long() {
+    let place = Place::new();
+    place.publish(2000).retire();
+    assert_eq!(place.fresh(), None);
+    fs::write(place.path(), [7; 8192]).unwrap();
+    assert_eq!(place.fresh(), None);
+    assert_eq!(place.maps(), 0);
+    fs::remove_file(place.path()).unwrap();
+    let _writer = place.publish(2001);
+    assert_eq!(place.fresh(), Some(2001));
+}
+
+#[test]
+fn a_table_that_outgrows_its_range_gets_another_one() {
+    let place = Place::new();
+    for (round, words) in [1000, 100_000, 1000, 1_000_000, 100_000].into_iter().enumerate() {
+        let uid = 2000 + u32::try_from(round).unwrap();
+        let mut writer = place.publish_with(uid, Room { keys: 10, words });
+        assert_eq!(place.fresh(), Some(uid));
+        writer.retire();
+    }
+}
+
+#[test]
+fn what_was_read_during_an_exchange_is_read_again() {
+    let place = Place::new();
+    let mut first = place.publish(2000);
+    assert_eq!(place.fresh(), Some(2000));
+    let writer = Cell::new(None);
+    let mut calls = 0;
+    let read = place.shared.with_fresh(|view| {
+        calls += 1;
+        if calls == 1 {
+            // A second exchange would use the range that this view is of.
+            for uid in [2001, 2002] {
+                first.retire();
+                let next = place.publish(uid);
+                assert_eq!(place.fresh(), Some(uid));
+                drop(writer.replace(Some(std::mem::replace(&mut first, next))));
+            }
+        }
+        uid(view)
+    });
+    assert_eq!((read, calls), (Some(Some(2002)), 2));
+}
+
+#[test]
+fn a_lookup_within_an_exchange_neither_waits_nor_fails() {
+    let place = Place::new();
+    let _writer = place.publish(2000);
+    // As a signal handler, or another thread, finds it.
+    place.shared.swapper.store(std::process::id(), Ordering::Relaxed);
+    assert_eq!(place.fresh(), None);
+    assert_eq!(place.shared.of_any_age(uid), Some(Some(2000)));
+}
+
+#[test]
+fn what_a_fork_left_in_the_middle_is_taken_over() {
+    let place = Place::new();
+    let mut first = place.publish(2000);
+    assert_eq!(place.fresh(), Some(2000));
+    let _second = place.publish(2001);
+    first.retire();
+    drop(first);
+    // The other process had mapped the new file, and had not yet said so.
+    let (file, identity) = map::open(&place.path()).unwrap();
+    let range = Range::reserve(identity.bytes).unwrap();
+    place.shared.place(place.shared.swaps.load(Ordering::Relaxed) + 1).store(Some(range));
+    range.map(&file, identity.bytes).unwrap();
+    place.shared.swapper.store(u32::MAX, Ordering::Relaxed);
+    assert_eq!(place.fresh(), Some(2001));
+    assert_eq!(place.shared.swapper.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_file_that_is_cut_short_is_noticed_in_the_next_moment() {
+    let place = Place::new();
+    let writer = place.publish(2000);
+    assert_eq!(place.fresh(), Some(2000));
+    // Where this runs without root, the file is its owner's all the same.
+    let mut mode = fs::metadata(place.path()).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o644);
+    fs::set_permissions(place.path(), mode).unwrap();
+    let copy = fs::read(place.path()).unwrap();
+    OpenOptions::new().write(true).open(place.path()).unwrap().set_len(0).unwrap();
+    next_moment();
+    assert_eq!(place.shared.glance(uid), None);
+    assert_eq!(place.fresh(), None);
+    assert_eq!(place.shared.of_any_age(uid), None);
+    // What is written there again counts again.
+    fs::write(place.path(), copy).unwrap();
+    assert_eq!(place.fresh(), Some(2000));
+    // The writer has it mapped as well, and would not survive another look at it.
+    std::mem::forget(writer);
+}
+
+#[test]
+fn a_table_without_a_daemon_answers_at_any_age_but_is_not_fresh() {
+    let place = Place::new();
+    let mut writer = place.publish(2000);
+    beat(&mut writer, 0);
+    assert_eq!(place.fresh(), None);
+    assert_eq!(place.shared.of_any_age(uid), Some(Some(2000)));
+}
+
+#[test]
+fn the_sealed_copy_answers_where_there_is_no_live_file() {
+    let place = Place::new();
+    let mut writer = place.publish(2000);
+    writer.seal(&place.folder.path().join("sealed")).unwrap();
+    assert_eq!(place.fresh(), Some(2000));
+    fs::remove_file(place.path()).unwrap();
+    writer.retire();
+    assert_eq!(place.fresh(), None);
+    assert_eq!(place.shared.of_any_age(uid), Some(Some(2000)));
+}
+
+#[test]
+fn an_enumeration_has_the_table_only_where_it_is_complete() {
+    let place = Place::new();
+    assert!(place.shared.complete().is_none());
+    let mut writer = place.publish(2000);
+    assert!(place.shared.complete().is_some());
+    let alive_until = Now(Now::read().0 + 100);
+    let heartbeat = Heartbeat { alive_until, complete_until: Now(0), heard: 1, max_stale: 1 };
+    writer.beat(heartbeat);
+    assert!(place.shared.complete().is_none());
+}

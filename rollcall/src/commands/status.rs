@@ -1,0 +1,142 @@
+//! `rollcall status`: says how the daemon is doing.
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::time::{Duration, SystemTime};
+
+use common::client::Client;
+use common::deadline::{self, Deadline};
+use common::protocol::{CacheMode, Phase, Request, Response, Status, TableStatus};
+
+use super::Done;
+use crate::cli::StatusOptions;
+
+pub(crate) fn run(options: &StatusOptions) -> Done {
+    let deadline = Deadline::after(deadline::LOOKUP);
+    match Client::Socket(&options.socket).ask(&Request::Status, deadline) {
+        Response::Status(status) => {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+            std::io::stdout().lock().write_all(summary(&status, now)?.as_bytes())?;
+            Ok(())
+        }
+        Response::Unavailable(why) => Err(why.to_string().into()),
+        _ => Err("the daemon answered something else".into()),
+    }
+}
+
+/// The lines of the answer; `now` is in seconds since 1970.
+fn summary(status: &Status, now: u64) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    writeln!(text, "rollcall {} has been running for {}:", status.version, span(status.running))?;
+    let mut line = |key: &str, value: &str| writeln!(text, "  {key:<12} {value}");
+    line("kept", kept(status))?;
+    let table = status.table.map_or("none".into(), |facts| table(&facts));
+    line("table", &table)?;
+    let (hits, searches) = (status.hits, status.searches);
+    line(
+        "lookups",
+        &format!("{hits} answered by the daemon from the table, {searches} by the directory"),
+    )?;
+    line("requests", &format!("{} under way", status.connections))?;
+    if !status.servers.is_empty() {
+        line("servers", &status.servers.join(", then "))?;
+    }
+    let heard = match status.heard {
+        0 => "never".into(),
+        heard => format!("{} ago", span(now.saturating_sub(heard))),
+    };
+    line("heard of", &heard)?;
+    if let Some(why) = &status.outage {
+        line("outage", &why.replace('\n', " "))?;
+    }
+    Ok(text)
+}
+
+fn kept(status: &Status) -> &'static str {
+    match (status.mode, status.phase) {
+        (None, _) => "nothing: the configuration can't be used",
+        (Some(CacheMode::Off), _) => "nothing (mode off)",
+        (Some(CacheMode::OnDemand), _) => "what was asked for (mode on-demand)",
+        (_, Phase::Loading) => "what was asked for, while all users and groups are read",
+        (_, Phase::InStep) => "all users and groups, in step with the directory",
+        (_, Phase::OutOfStep) => "all users and groups that were heard of; not in step",
+        (_, Phase::TooMany) => "what was asked for: more accounts than cache.max_replica",
+        (_, Phase::Off) => "what was asked for",
+    }
+}
+
+fn table(facts: &TableStatus) -> String {
+    let TableStatus { users, groups, keys, size, used } = facts;
+    format!(
+        "{users} users, {groups} groups, {keys} names and ids; {} of {} in use",
+        bytes(*used),
+        bytes(*size)
+    )
+}
+
+fn bytes(count: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "one digit is shown")]
+    let mut count = count as f64;
+    for unit in ["B", "KiB", "MiB"] {
+        if count < 1024.0 {
+            return format!("{count:.0} {unit}");
+        }
+        count /= 1024.0;
+    }
+    format!("{count:.1} GiB")
+}
+
+/// A span of time in its two largest units.
+fn span(seconds: u64) -> String {
+    let minutes = seconds / 60;
+    match Duration::from_secs(seconds).as_secs() {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min {} s", seconds % 60),
+        3600..86_400 => format!("{} h {} min", minutes / 60, minutes % 60),
+        _ => format!("{} d {} h", minutes / 1440, minutes / 60 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> Status {
+        Status {
+            version: "1.0".into(),
+            running: 3725,
+            mode: Some(CacheMode::Auto),
+            phase: Phase::InStep,
+            table: Some(TableStatus { users: 3, groups: 2, keys: 10, size: 1 << 20, used: 5000 }),
+            hits: 7,
+            searches: 8,
+            connections: 1,
+            servers: vec!["ldap://a".into(), "ldap://b".into()],
+            heard: 1000,
+            outage: None,
+        }
+    }
+
+    #[test]
+    fn it_is_told_in_aligned_lines() {
+        let text = summary(&status(), 1005).unwrap();
+        assert_eq!(
+            text,
+            "rollcall 1.0 has been running for 1 h 2 min:\n\
+             \x20 kept         all users and groups, in step with the directory\n\
+             \x20 table        3 users, 2 groups, 10 names and ids; 5 KiB of 1 MiB in use\n\
+             \x20 lookups      7 answered by the daemon from the table, 8 by the directory\n\
+             \x20 requests     1 under way\n\
+             \x20 servers      ldap://a, then ldap://b\n\
+             \x20 heard of     5 s ago\n"
+        );
+    }
+
+    #[test]
+    fn an_outage_is_one_line() {
+        let outage = Some("first\nsecond".into());
+        let text = summary(&Status { outage, table: None, ..status() }, 0).unwrap();
+        assert!(text.contains("  outage       first second\n"), "{text}");
+        assert!(text.contains("  table        none\n"), "{text}");
+    }
+}

@@ -1,0 +1,335 @@
+//! Answers from the table, and fills it on demand.
+//!
+//! It stands between the connections and the [`Service`], which asks the directory. A
+//! lookup that the table can answer goes no further; see `age.rs` for which it can.
+//! What the directory answers is put into the table, after the asker has got it.
+//! While a replica keeps the table, nothing is put here: the replica knows
+//! everything that is asked for, and where it doesn't (not yet, or no longer), the
+//! directory is asked as if there were no table.
+//!
+//! Logins, the ages of passwords and enumerations are never kept.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `asked.rs` | what is asked for |
+//! | `known.rs` | what is known about it |
+//! | `age.rs` | how old an answer may be |
+//! | `learn.rs` | puts answers into the table |
+//! | `contradictions.rs` | what can't be true any more then |
+//! | `room.rs` | who leaves when there are too many |
+//! | `flush.rs` | lets go of what is known about somebody |
+//! | `status.rs` | tells how things stand |
+
+mod age;
+mod asked;
+mod contradictions;
+mod flush;
+mod known;
+mod learn;
+mod room;
+mod status;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use common::config::{CacheConfig, CacheMode, Timeouts};
+use common::deadline::Deadline;
+use common::handle::{Peer, Service};
+use common::protocol::{Flush, Phase, Refused, Request, Response, Unavailable};
+use common::table::Now;
+use common::table::layout::header;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+use super::replica;
+use super::table::{TableThread, wall};
+use age::{Verdict, judge};
+use learn::Lesson;
+
+pub(super) use age::LONG_AGO;
+pub(super) use asked::Asked;
+pub(super) use known::Known;
+pub(super) use learn::Kept;
+pub(super) use status::Counters;
+
+/// How many answers are looked after at a time behind those who got them: fewer than
+/// there are places for those who wait.
+const REFRESHES: usize = 16;
+
+/// What a configuration keeps.
+#[derive(Debug)]
+pub(super) struct Cache {
+    service: Arc<Service>,
+    config: CacheConfig,
+    timeouts: Timeouts,
+    /// Which directories are read, and how; and their servers.
+    origin: String,
+    servers: Vec<String>,
+    /// Where it is kept, once that is in use.
+    table: OnceLock<Arc<TableThread>>,
+    replica: Arc<replica::State>,
+    keeping: Mutex<Option<AbortHandle>>,
+    refreshing: Mutex<HashSet<Asked>>,
+    refreshes: Semaphore,
+    counters: Arc<Counters>,
+    /// When these directories were last heard of, in seconds since 1970.
+    heard: AtomicU64,
+}
+
+/// What is answered, and what may be learned from it afterwards.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) response: Response,
+    lesson: Option<Question>,
+}
+
+/// A question that was put to the directory.
+#[derive(Debug)]
+struct Question {
+    asked: Asked,
+    started: Now,
+    epoch: u64,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self { response, lesson: None }
+    }
+}
+
+impl Cache {
+    /// Keeps nothing until it is started.
+    pub(super) fn new(
+        service: Arc<Service>,
+        config: &common::config::Config,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
+        let servers = config.directories.iter().flat_map(|directory| &directory.servers);
+        Arc::new(Self {
+            service,
+            config: config.cache,
+            timeouts: config.timeouts,
+            origin: origin(config),
+            servers: servers.map(ToString::to_string).collect(),
+            table: OnceLock::new(),
+            replica: Arc::default(),
+            keeping: Mutex::default(),
+            refreshing: Mutex::default(),
+            refreshes: Semaphore::new(REFRESHES),
+            counters,
+            heard: AtomicU64::new(0),
+        })
+    }
+
+    /// Takes the table into use. In the context of the runtime.
+    pub(super) fn start(&self, table: Arc<TableThread>) {
+        let (config, origin, service) = (self.config, self.origin.clone(), self.service.clone());
+        let state = Arc::clone(&self.replica);
+        let _ = self.table.set(Arc::clone(&table));
+        let keeping = tokio::spawn(async move {
+            table.run(move |keeper| keeper.configure(config, origin)).await;
+            if matches!(config.mode, CacheMode::Auto | CacheMode::Replica) {
+                let directories = service.directories().to_vec();
+                replica::run(directories, config, Arc::clone(&table), state).await;
+                table.run(super::table::Keeper::doubt_everything).await;
+            }
+        });
+        *self.keeping.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeping.abort_handle());
+    }
+
+    /// Leaves the table to another configuration.
+    pub(super) fn stop(&self) {
+        let keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeping) = keeping {
+            keeping.abort();
+        }
+    }
+
+    /// When the directory was last heard of here, in seconds since 1970.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Answers a request, from the table if it can. Whoever gets the answer should call
+    /// [`Cache::remember`] after passing it on.
+    pub(super) async fn answer(
+        self: &Arc<Self>,
+        peer: Peer,
+        request: Request,
+        deadline: Deadline,
+    ) -> Answer {
+        if let Request::Flush(flush) = request {
+            return Box::pin(self.flush(peer, flush, deadline)).await.into();
+        }
+        let (Some(asked), Some(table)) = (Asked::of(&request), self.table()) else {
+            let response = self.service.handle(peer, request, deadline).await;
+            self.note(&response);
+            return response.into();
+        };
+        match self.look(&asked, table) {
+            Verdict::Fresh(known) => self.hit(known),
+            Verdict::Stale(known) => {
+                self.refresh(asked);
+                self.hit(known)
+            }
+            Verdict::Ask(old) => {
+                let answer = self.search(peer, asked, table, deadline).await;
+                match (old, &answer.response) {
+                    (Some(old), Response::Unavailable(_)) => self.hit(old),
+                    _ => answer,
+                }
+            }
+        }
+    }
+
+    /// Puts an answer of the directory into the table.
+    pub(super) async fn remember(&self, answer: Answer) {
+        let (Some(Question { asked, started, epoch }), Some(table)) = (answer.lesson, self.table())
+        else {
+            return;
+        };
+        let Some(known) = Known::of_response(answer.response) else { return };
+        // Those who shared one search have all got the same.
+        let expires = age::expires(&known, started, &self.config);
+        if table.with(|table| Known::look(&table.timeless()?, &asked))
+            == Some((known.clone(), expires))
+        {
+            return;
+        }
+        let lesson = Lesson { asked, known, started, epoch };
+        table.run(move |keeper| keeper.learn(&lesson)).await;
+    }
+
+    /// The table, if there may be one.
+    fn table(&self) -> Option<&Arc<TableThread>> {
+        self.table.get().filter(|_| self.config.mode != CacheMode::Off)
+    }
+
+    fn look(&self, asked: &Asked, table: &TableThread) -> Verdict {
+        let now = Now::read();
+        let seen = table.with(|table| {
+            let complete = table.word(header::COMPLETE_UNTIL)? > u64::from(now.0);
+            let known = Known::look(&table.timeless()?, asked);
+            Some((known, complete, table.word(header::HEARD)?))
+        });
+        match seen {
+            Some((None, true, _)) => Verdict::Fresh(Known::Absent),
+            Some((known, _, heard)) => {
+                let unheard = wall().saturating_sub(heard.max(self.heard()));
+                judge(known, now, unheard, &self.config)
+            }
+            None => Verdict::Ask(None),
+        }
+    }
+
+    fn hit(&self, known: Known) -> Answer {
+        self.counters.hits.fetch_add(1, Ordering::Relaxed);
+        known.into_response().into()
+    }
+
+    /// Asks the directory.
+    async fn search(
+        &self,
+        peer: Peer,
+        asked: Asked,
+        table: &TableThread,
+        deadline: Deadline,
+    ) -> Answer {
+        let (started, epoch) = (Now::read(), table.epoch());
+        self.counters.searches.fetch_add(1, Ordering::Relaxed);
+        let response = self.service.handle(peer, asked.request(), deadline).await;
+        self.note(&response);
+        Answer { response, lesson: Some(Question { asked, started, epoch }) }
+    }
+
+    /// Asks the directory behind those who got an older answer; once at a time for each key.
+    fn refresh(self: &Arc<Self>, asked: Asked) {
+        let Some(refreshing) = Refreshing::begin(self, asked) else { return };
+        tokio::spawn(async move {
+            let Refreshing { cache, asked } = &refreshing;
+            let (Some(table), Ok(_place)) = (cache.table(), cache.refreshes.try_acquire()) else {
+                return;
+            };
+            let deadline = Deadline::after(cache.timeouts.lookup);
+            // It is asked for nobody: a uid that no process has.
+            let peer = Peer { uid: u32::MAX };
+            let answer = cache.search(peer, asked.clone(), table, deadline).await;
+            cache.remember(answer).await;
+        });
+    }
+
+    /// Notes that the directory was heard of, if it was.
+    fn note(&self, response: &Response) {
+        let silent = matches!(response, Response::Unavailable(_) | Response::Refused(_));
+        if !silent {
+            self.heard.store(wall(), Ordering::Relaxed);
+        }
+    }
+
+    async fn flush(&self, peer: Peer, flush: Flush, deadline: Deadline) -> Response {
+        if !peer.is_root() {
+            return Response::Refused(Refused::NotRoot);
+        }
+        // Who asks from now on doesn't get the answer of a search that began before.
+        self.service.forget_searches();
+        let Some(table) = self.table() else { return Response::Done };
+        let is_replica =
+            matches!(self.replica.phase(), Phase::Loading | Phase::InStep | Phase::OutOfStep);
+        let work = async {
+            if is_replica {
+                // Whatever the replica has missed, this finds.
+                self.replica.resync().await;
+                return match self.replica.failure() {
+                    Some(why) => Response::Unavailable(Unavailable::Directory(why)),
+                    None => Response::Done,
+                };
+            }
+            let done = table.run(move |keeper| match flush {
+                Flush::User(name) => keeper.forget_user(&name),
+                Flush::Group(name) => keeper.forget_group(&name),
+                Flush::All => keeper.doubt_everything(),
+            });
+            match done.await {
+                Some(()) => Response::Done,
+                None => Response::Unavailable(Unavailable::Daemon("see its log".into())),
+            }
+        };
+        tokio::time::timeout_at(deadline.instant().into(), work)
+            .await
+            .unwrap_or(Response::Unavailable(Unavailable::TimedOut))
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A key that is being asked for behind.
+struct Refreshing {
+    cache: Arc<Cache>,
+    asked: Asked,
+}
+
+impl Refreshing {
+    fn begin(cache: &Arc<Cache>, asked: Asked) -> Option<Self> {
+        let mut under_way = cache.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.insert(asked.clone()).then(|| Self { cache: Arc::clone(cache), asked })
+    }
+}
+
+impl Drop for Refreshing {
+    fn drop(&mut self) {
+        let mut under_way = self.cache.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.remove(&self.asked);
+    }
+}
+
+/// What makes answers of one configuration useless for another one: which directories
+/// there are, and how their entries are read. Passwords print as `***`, and
+/// another one doesn't change what there is to be read.
+fn origin(config: &common::config::Config) -> String {
+    format!("{:?} {:?} {:?} {:?}", config.directories, config.ids, config.home, config.shell)
+}

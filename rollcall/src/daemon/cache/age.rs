@@ -1,0 +1,135 @@
+//! How old an answer may be.
+//!
+//! | what the table has | what is done |
+//! |---|---|
+//! | an answer that hasn't expired | it is given |
+//! | one that expired less than another lifetime ago | it is given, and the directory is asked behind |
+//! | an older one, or one of before the daemon was started | the directory is asked; if it can't be, the old one is given |
+//! | "no such entry" that has expired | as if there were nothing |
+//! | one that was last known to be true more than `max_stale` ago | likewise |
+
+use common::config::CacheConfig;
+use common::table::{NEVER, Now};
+
+use super::known::Known;
+
+/// Expired, and nobody knows when: it was kept of an older table.
+pub(in crate::daemon) const LONG_AGO: u32 = 0;
+
+/// What to do with what the table has.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is the answer.
+    Fresh(Known),
+    /// It is the answer, but the directory should be asked behind.
+    Stale(Known),
+    /// The directory has to be asked. If it can't be, this is the answer, if there is one.
+    Ask(Option<Known>),
+}
+
+/// Until when an answer counts that is known to be true now.
+pub(in crate::daemon) fn expires(known: &Known, now: Now, cache: &CacheConfig) -> u32 {
+    now.0.saturating_add(lifetime(known, cache)).min(NEVER - 1)
+}
+
+/// When an answer with this expiry was last known to be true; `None`: nobody knows.
+pub(in crate::daemon) fn heard_at(known: &Known, expires: u32, cache: &CacheConfig) -> Option<Now> {
+    let known_when = expires != LONG_AGO && expires != NEVER;
+    known_when.then(|| Now(expires.saturating_sub(lifetime(known, cache))))
+}
+
+/// Judges what the table has. `unheard` is for how many seconds the directory
+/// hasn't been heard of.
+pub(super) fn judge(
+    known: Option<(Known, u32)>,
+    now: Now,
+    unheard: u64,
+    cache: &CacheConfig,
+) -> Verdict {
+    let Some((known, expires)) = known else { return Verdict::Ask(None) };
+    let max_stale = cache.max_stale.as_secs();
+    // A replica's record is as old as the last word from the directory.
+    let too_old = match heard_at(&known, expires, cache) {
+        Some(Now(heard)) => u64::from(now.0.saturating_sub(heard)) > max_stale,
+        None => unheard > max_stale,
+    };
+    if expires > now.0 && !too_old {
+        return Verdict::Fresh(known);
+    }
+    if known.is_absent() || too_old {
+        return Verdict::Ask(None);
+    }
+    let another = expires.saturating_add(lifetime(&known, cache));
+    if expires != LONG_AGO && another > now.0 {
+        Verdict::Stale(known)
+    } else {
+        Verdict::Ask(Some(known))
+    }
+}
+
+fn lifetime(known: &Known, cache: &CacheConfig) -> u32 {
+    let lifetime = if known.is_absent() { cache.negative_lifetime } else { cache.lifetime };
+    u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use common::account::Gid;
+    use common::config::CacheMode;
+
+    const CACHE: CacheConfig = CacheConfig {
+        mode: CacheMode::OnDemand,
+        max_replica: 0,
+        refresh: Duration::from_secs(30),
+        lifetime: Duration::from_secs(60),
+        negative_lifetime: Duration::from_secs(10),
+        max_entries: 100,
+        max_stale: Duration::from_secs(1000),
+    };
+
+    fn known() -> Known {
+        Known::Gids(vec![Gid::new(2000).unwrap()])
+    }
+
+    fn at(known: Known, expires: u32, now: u32) -> Verdict {
+        judge(Some((known, expires)), Now(now), 0, &CACHE)
+    }
+
+    #[test]
+    fn an_answer_counts_for_its_lifetime_and_is_given_for_another() {
+        assert_eq!(expires(&known(), Now(5000), &CACHE), 5060);
+        assert_eq!(at(known(), 5060, 5059), Verdict::Fresh(known()));
+        assert_eq!(at(known(), 5060, 5060), Verdict::Stale(known()));
+        assert_eq!(at(known(), 5060, 5119), Verdict::Stale(known()));
+        assert_eq!(at(known(), 5060, 5120), Verdict::Ask(Some(known())));
+    }
+
+    #[test]
+    fn an_absence_never_outlives_its_time() {
+        assert_eq!(expires(&Known::Absent, Now(5000), &CACHE), 5010);
+        assert_eq!(at(Known::Absent, 5010, 5009), Verdict::Fresh(Known::Absent));
+        assert_eq!(at(Known::Absent, 5010, 5010), Verdict::Ask(None));
+    }
+
+    /// Also right after the machine was started, when all times are small.
+    #[test]
+    fn an_answer_of_an_older_table_is_only_for_an_outage() {
+        assert_eq!(at(known(), LONG_AGO, 5), Verdict::Ask(Some(known())));
+        let silent = judge(Some((known(), LONG_AGO)), Now(5), 1001, &CACHE);
+        assert_eq!(silent, Verdict::Ask(None));
+    }
+
+    #[test]
+    fn an_answer_that_is_too_old_is_none() {
+        assert_eq!(at(known(), 5060, 6001), Verdict::Ask(None));
+    }
+
+    #[test]
+    fn a_replica_counts_until_the_directory_was_silent_for_too_long() {
+        assert_eq!(at(known(), NEVER, 5), Verdict::Fresh(known()));
+        assert_eq!(judge(Some((known(), NEVER)), Now(5), 1001, &CACHE), Verdict::Ask(None));
+    }
+}

@@ -1,0 +1,149 @@
+//! What a table has after some answers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::daemon::table::Files;
+use common::account::{Gid, Group, Name};
+use common::config::CacheMode;
+use common::table::writer::Room;
+
+fn keeper() -> Keeper {
+    let mut keeper =
+        Keeper::new(Files::beside(Path::new("/nonexistent/socket"), Path::new("/nonexistent")));
+    keeper.cache = Some(CacheConfig {
+        mode: CacheMode::OnDemand,
+        max_replica: 0,
+        refresh: Duration::from_secs(30),
+        lifetime: Duration::from_secs(60),
+        negative_lifetime: Duration::from_secs(10),
+        max_entries: 100,
+        max_stale: Duration::from_secs(1000),
+    });
+    let mut writer = Writer::in_memory(Room::default()).unwrap();
+    writer.publish().unwrap();
+    keeper.writer = Some(writer);
+    keeper
+}
+
+fn learn(keeper: &mut Keeper, asked: Asked, known: Known, started: u32) {
+    let epoch = keeper.epoch();
+    keeper.learn(&Lesson { asked, known, started: Now(started), epoch });
+}
+
+fn get(keeper: &Keeper, asked: &Asked) -> Option<(Known, u32)> {
+    Known::look(&keeper.writer.as_ref()?.table().timeless()?, asked)
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+fn group(members: &[&str]) -> Known {
+    let members: Vec<Name> = members.iter().map(|member| name(member)).collect();
+    let gid = Gid::new(3001).unwrap();
+    Known::Group(Group { name: name("staff"), gid, members: members.iter().collect() })
+}
+
+fn staff() -> Asked {
+    Asked::GroupByName(name("staff"))
+}
+
+fn gid() -> Asked {
+    Asked::GroupById(Gid::new(3001).unwrap())
+}
+
+fn absent(number: usize) -> Asked {
+    Asked::UserByName(name(&format!("nobody{number}")))
+}
+
+fn count(keeper: &Keeper) -> (usize, usize) {
+    let (mut found, mut absent) = (0, 0);
+    keeper.writer.as_ref().unwrap().table().entries(|_, what, _| match what {
+        Found::Absent => absent += 1,
+        _ => found += 1,
+    });
+    (found, absent)
+}
+
+#[test]
+fn an_answer_is_kept_for_its_lifetime() {
+    let mut keeper = keeper();
+    learn(&mut keeper, staff(), group(&["alice"]), 1000);
+    learn(&mut keeper, absent(1), Known::Absent, 1000);
+    assert_eq!(get(&keeper, &staff()), Some((group(&["alice"]), 1060)));
+    assert_eq!(get(&keeper, &absent(1)), Some((Known::Absent, 1010)));
+}
+
+#[test]
+fn a_daemon_that_is_killed_after_its_first_answer_leaves_a_table_to_believe() {
+    let mut keeper = keeper();
+    learn(&mut keeper, staff(), group(&["alice"]), 1000);
+    let table = keeper.writer.as_ref().unwrap().table();
+    assert!(table.of_any_age(wall()).is_some());
+}
+
+#[test]
+fn an_answer_takes_with_it_what_it_contradicts() {
+    let mut keeper = keeper();
+    let of_alice = Asked::GroupsOf(name("alice"));
+    learn(&mut keeper, staff(), group(&["alice"]), 1000);
+    learn(&mut keeper, of_alice.clone(), Known::Gids(vec![Gid::new(3001).unwrap()]), 1000);
+    learn(&mut keeper, gid(), group(&[]), 1001);
+    assert_eq!(get(&keeper, &gid()).unwrap().0, group(&[]));
+    assert_eq!((get(&keeper, &staff()), get(&keeper, &of_alice)), (None, None));
+}
+
+#[test]
+fn of_two_searches_at_the_same_time_that_disagree_neither_is_kept() {
+    let mut keeper = keeper();
+    learn(&mut keeper, staff(), group(&["alice"]), 1001);
+    learn(&mut keeper, gid(), group(&[]), 1000);
+    assert_eq!(count(&keeper), (0, 0));
+}
+
+#[test]
+fn what_was_asked_before_a_flush_is_not_kept_after_it() {
+    let mut keeper = keeper();
+    let epoch = keeper.epoch();
+    keeper.forget_group(&name("staff"));
+    let lesson = Lesson { asked: staff(), known: group(&[]), started: Now(1000), epoch };
+    keeper.learn(&lesson);
+    assert_eq!(get(&keeper, &staff()), None);
+}
+
+#[test]
+fn a_flushed_group_is_gone_with_what_its_members_have() {
+    let mut keeper = keeper();
+    let (of_alice, of_bob) = (Asked::GroupsOf(name("alice")), Asked::GroupsOf(name("bob")));
+    learn(&mut keeper, staff(), group(&["alice"]), 1000);
+    learn(&mut keeper, of_alice, Known::Gids(vec![Gid::new(3001).unwrap()]), 1000);
+    learn(&mut keeper, of_bob.clone(), Known::Gids(vec![Gid::new(3002).unwrap()]), 1000);
+    keeper.forget_group(&name("staff"));
+    assert_eq!(count(&keeper), (1, 0));
+    assert!(get(&keeper, &of_bob).is_some());
+}
+
+#[test]
+fn nobody_fills_the_table_with_what_does_not_exist() {
+    let mut keeper = keeper();
+    learn(&mut keeper, staff(), group(&[]), 1);
+    for number in 0..1000 {
+        learn(&mut keeper, absent(number), Known::Absent, 1000);
+        assert!(count(&keeper).1 <= 25, "a quarter of all");
+    }
+    assert!(get(&keeper, &staff()).is_some(), "older, but not pushed out");
+}
+
+#[test]
+fn those_leave_first_whom_nobody_has_asked_for() {
+    let mut keeper = keeper();
+    for number in 0..101 {
+        let asked = Asked::GroupsOf(name(&format!("u{number}")));
+        learn(&mut keeper, asked, Known::Gids(vec![Gid::new(3001).unwrap()]), 1000 + number);
+    }
+    assert_eq!(count(&keeper).0, 90);
+    assert_eq!(get(&keeper, &Asked::GroupsOf(name("u10"))), None);
+    assert!(get(&keeper, &Asked::GroupsOf(name("u11"))).is_some());
+}

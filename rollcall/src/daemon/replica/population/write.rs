@@ -1,0 +1,244 @@
+//! What the table must say.
+
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
+use std::io;
+
+use common::account::{Gid, Group, Members, Name};
+use common::table::layout::words;
+use common::table::writer::{Change, Fact, Room};
+use common::table::{Key, NEVER};
+
+use super::{Dirty, GroupFacts, Population, UserFacts};
+
+/// Who is told what keys lead to: a change of the table.
+pub(in crate::daemon) trait Sink {
+    /// These keys lead to this fact.
+    fn put(&mut self, fact: Fact<'_>, keys: &[Key<'_>]) -> io::Result<()>;
+    /// This key leads nowhere.
+    fn remove(&mut self, key: Key<'_>) -> io::Result<()>;
+}
+
+impl Sink for Change<'_> {
+    fn put(&mut self, fact: Fact<'_>, keys: &[Key<'_>]) -> io::Result<()> {
+        Change::put(self, fact, keys, NEVER)
+    }
+
+    fn remove(&mut self, key: Key<'_>) -> io::Result<()> {
+        Change::remove(self, key)
+    }
+}
+
+impl Population {
+    /// Tells everything, for a table that is empty. From then on changes are kept
+    /// in mind for [`Population::write`].
+    ///
+    /// # Errors
+    /// The sink's.
+    pub(in crate::daemon) fn write_all(&mut self, sink: &mut impl Sink) -> io::Result<()> {
+        self.users.all().try_for_each(|number| self.write_user(number, sink))?;
+        self.groups.all().try_for_each(|number| self.write_group(number, sink))?;
+        for name in self.names.all().filter(|name| !self.has_gids_inline(name)) {
+            sink.put(Fact::Gids(&self.gids_of(name)), &[Key::GidsOf(name.as_bytes())])?;
+        }
+        self.dirty = Some(BTreeSet::new());
+        Ok(())
+    }
+
+    /// Tells what the keys lead to whose entries have changed since the last time.
+    /// [`Population::written`] ends it: until then it can be told again.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub(in crate::daemon) fn write(&self, sink: &mut impl Sink) -> io::Result<()> {
+        let (mut users, mut groups) = (BTreeSet::new(), BTreeSet::new());
+        for key in self.dirty.iter().flatten() {
+            match key {
+                Dirty::UserName(name) => match self.user_named(name) {
+                    Some(winner) => drop(users.insert(winner)),
+                    None => sink.remove(Key::UserName(name.as_bytes()))?,
+                },
+                Dirty::Uid(uid) => match self.user_of(*uid) {
+                    Some(winner) => drop(users.insert(winner)),
+                    None => sink.remove(Key::Uid(*uid))?,
+                },
+                Dirty::GroupName(name) => match self.group_named(name) {
+                    Some(winner) => drop(groups.insert(winner)),
+                    None => sink.remove(Key::GroupName(name.as_bytes()))?,
+                },
+                Dirty::Gid(gid) => match self.group_of(*gid) {
+                    Some(winner) => drop(groups.insert(winner)),
+                    None => sink.remove(Key::Gid(*gid))?,
+                },
+                Dirty::GidsOf(name) => {
+                    users.extend(self.users_whose_own_name_is(name));
+                    self.write_gids_of(name, sink)?;
+                }
+            }
+        }
+        users.into_iter().try_for_each(|number| self.write_user(number, sink))?;
+        groups.into_iter().try_for_each(|number| self.write_group(number, sink))
+    }
+
+    /// The table says all that [`Population::write`] told.
+    pub(in crate::daemon) fn written(&mut self) {
+        if let Some(dirty) = &mut self.dirty {
+            *dirty = BTreeSet::new();
+        }
+    }
+
+    /// What a table needs that says everything.
+    pub(in crate::daemon) fn room(&self) -> Room {
+        let claims = [&self.user_names, &self.uids, &self.group_names, &self.gids];
+        let mut room = Room { keys: claims.map(super::Claims::len).iter().sum(), words: 0 };
+        for facts in self.users.all().filter_map(|number| UserFacts::of(self.users.body(number))) {
+            let user = &facts.user;
+            let text = [user.name.as_str(), user.gecos.as_str(), user.home.as_str()];
+            let text: usize = text.iter().map(|text| text.len() + 1).sum();
+            let text = text + user.shell.as_str().len() + 3;
+            let gids = self.names.groups(&self.hasher, user.name.as_str()).len();
+            room.words += 3 + words(text) + gids.div_ceil(2) + aliases(&facts.others);
+        }
+        for number in self.groups.all() {
+            let body = self.groups.body(number);
+            let Some(GroupFacts { name: Some(name), others }) = GroupFacts::of(body) else {
+                continue;
+            };
+            let listed = &body.members[..(body.listed as usize).min(body.members.len())];
+            let members: usize = listed.iter().map(|name| self.names.name(*name).len() + 1).sum();
+            let text = name.as_str().len() + 3 + members;
+            room.words += 3 + words(text) + words(listed.len()) + aliases(&others);
+        }
+        for name in self.names.all().filter(|name| !self.has_gids_inline(name)) {
+            let gids = self.names.groups(&self.hasher, name).len();
+            room.keys += 1;
+            room.words += 2 + words(name.len() + 1) + gids.div_ceil(2);
+        }
+        room
+    }
+
+    fn write_gids_of(&self, name: &str, sink: &mut impl Sink) -> io::Result<()> {
+        let key = Key::GidsOf(name.as_bytes());
+        let gids = if self.has_gids_inline(name) { Vec::new() } else { self.gids_of(name) };
+        if gids.is_empty() { sink.remove(key) } else { sink.put(Fact::Gids(&gids), &[key]) }
+    }
+
+    /// Puts a user under all the keys that it has.
+    fn write_user(&self, number: u32, sink: &mut impl Sink) -> io::Result<()> {
+        let Some(facts) = UserFacts::of(self.users.body(number)) else { return Ok(()) };
+        let names = facts.names().filter(|name| {
+            let candidates = self.user_names.of(self.hasher.hash_one(name));
+            is_alone(candidates) || self.user_named(name) == Some(number)
+        });
+        let mut keys: Vec<Key<'_>> = names.map(|name| Key::UserName(name.as_bytes())).collect();
+        let uid = facts.user.uid.get();
+        if is_alone(self.uids.of(self.hasher.hash_one(uid))) || self.user_of(uid) == Some(number) {
+            keys.push(Key::Uid(uid));
+        }
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let gids: Vec<Gid> = self.gids_of(facts.user.name.as_str());
+        sink.put(Fact::User(&facts.user, Some(&gids)), &keys)
+    }
+
+    /// Puts a group under all the keys that it has.
+    fn write_group(&self, number: u32, sink: &mut impl Sink) -> io::Result<()> {
+        let body = self.groups.body(number);
+        let Some(facts) = GroupFacts::of(body) else { return Ok(()) };
+        let Some(own) = &facts.name else { return Ok(()) };
+        let names = facts.names().filter(|name| {
+            let candidates = self.group_names.of(self.hasher.hash_one(name));
+            is_alone(candidates) || self.group_named(name) == Some(number)
+        });
+        let mut keys: Vec<Key<'_>> = names.map(|name| Key::GroupName(name.as_bytes())).collect();
+        if self.group_of(body.gid) == Some(number) {
+            keys.push(Key::Gid(body.gid));
+        }
+        let Ok(gid) = Gid::new(body.gid) else { return Ok(()) };
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let listed = &body.members[..(body.listed as usize).min(body.members.len())];
+        let mut run = String::new();
+        for member in listed {
+            run.push_str(self.names.name(*member));
+            run.push('\0');
+        }
+        // They were names when they were put in.
+        let members = Members::try_from(run).unwrap_or_default();
+        sink.put(Fact::Group(&Group { name: own.clone(), gid, members }), &keys)
+    }
+
+    /// Whether the groups of a name lie in the record of the user of this name.
+    fn has_gids_inline(&self, name: &str) -> bool {
+        let winner = self.user_named(name).map(|number| self.users.body(number));
+        winner.and_then(UserFacts::of).is_some_and(|facts| facts.user.name.as_str() == name)
+    }
+
+    fn users_whose_own_name_is(&self, name: &str) -> impl Iterator<Item = u32> {
+        let candidates = self.user_names.of(self.hasher.hash_one(name));
+        candidates.filter(move |number| {
+            let facts = UserFacts::of(self.users.body(*number));
+            facts.is_some_and(|facts| facts.user.name.as_str() == name)
+        })
+    }
+
+    fn user_named(&self, name: &str) -> Option<u32> {
+        let candidates = self.user_names.of(self.hasher.hash_one(name));
+        self.first_user(candidates, |facts| facts.names().any(|other| other == name))
+    }
+
+    fn user_of(&self, uid: u32) -> Option<u32> {
+        let candidates = self.uids.of(self.hasher.hash_one(uid));
+        self.first_user(candidates, |facts| facts.user.uid.get() == uid)
+    }
+
+    fn group_named(&self, name: &str) -> Option<u32> {
+        let candidates = self.group_names.of(self.hasher.hash_one(name));
+        self.first_group(candidates, |facts, _| facts.names().any(|other| other == name))
+    }
+
+    fn group_of(&self, gid: u32) -> Option<u32> {
+        let candidates = self.gids.of(self.hasher.hash_one(gid));
+        self.first_group(candidates, |_, other| other == gid)
+    }
+
+    fn first_user(
+        &self,
+        candidates: impl Iterator<Item = u32>,
+        claims: impl Fn(&UserFacts) -> bool,
+    ) -> Option<u32> {
+        let ranked = candidates.filter_map(|number| {
+            let facts = UserFacts::of(self.users.body(number)).filter(&claims)?;
+            let (directory, id) = self.users.rank(number);
+            Some(((directory, facts.user.name, id), number))
+        });
+        ranked.min().map(|(_, number)| number)
+    }
+
+    fn first_group(
+        &self,
+        candidates: impl Iterator<Item = u32>,
+        claims: impl Fn(&GroupFacts, u32) -> bool,
+    ) -> Option<u32> {
+        let ranked = candidates.filter_map(|number| {
+            let body = self.groups.body(number);
+            let facts = GroupFacts::of(body).filter(|facts| claims(facts, body.gid))?;
+            let (directory, id) = self.groups.rank(number);
+            Some(((directory, facts.name?, id), number))
+        });
+        ranked.min().map(|(_, number)| number)
+    }
+}
+
+/// Whether there is one at most. Who claims a key alone has it.
+fn is_alone(mut candidates: impl Iterator<Item = u32>) -> bool {
+    candidates.next();
+    candidates.next().is_none()
+}
+
+/// The words of a record for each other name.
+fn aliases(others: &[Name]) -> usize {
+    others.iter().map(|name| 2 + words(name.as_str().len() + 1)).sum()
+}
