@@ -5,7 +5,7 @@
 //! in its place. Counting the readers would make each of them write, to a word that all
 //! threads share. So nobody is counted:
 //!
-//! * The process has two [ranges](super::range) of addresses, and [`Shared::swaps`] says
+//! * The process has two ranges of addresses (`range`), and `swaps` says
 //!   how many times files were exchanged; whether that is even or odd says which
 //!   range is live.
 //! * Another file is mapped into the range that isn't live. Then `swaps` is raised.
@@ -16,7 +16,7 @@
 //!   goes on, whatever was exchanged meanwhile, since ranges are never given back.
 //!   Twice as large a file needs another range; the addresses of the old one stay reserved.
 //!
-//! **Who exchanges** writes the number of its process into [`Shared::swapper`] first, and
+//! **Who exchanges** writes the number of its process into `swapper` first, and
 //! only if nobody is there. If somebody is, nobody waits: there is no
 //! table then, as far as this lookup goes. Who meets the number of another process there is a child that
 //! was forked in the middle of an exchange by another thread, which doesn't exist in

@@ -16,6 +16,7 @@
 //! | `age.rs` | how old an answer may be |
 //! | `learn.rs` | puts answers into the table |
 //! | `contradictions.rs` | what can't be true any more then |
+//! | `vain.rs` | names that don't exist, which aren't put into the table |
 //! | `room.rs` | who leaves when there are too many |
 //! | `flush.rs` | lets go of what is known about somebody |
 //! | `status.rs` | tells how things stand |
@@ -28,6 +29,7 @@ mod known;
 mod learn;
 mod room;
 mod status;
+mod vain;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +48,7 @@ use super::replica;
 use super::table::{TableThread, wall};
 use age::{Verdict, judge};
 use learn::Lesson;
+use vain::Vain;
 
 pub(super) use age::LONG_AGO;
 pub(super) use asked::Asked;
@@ -72,6 +75,7 @@ pub(super) struct Cache {
     keeping: Mutex<Option<AbortHandle>>,
     refreshing: Mutex<HashSet<Asked>>,
     refreshes: Semaphore,
+    vain: Vain,
     counters: Arc<Counters>,
     /// When these directories were last heard of, in seconds since 1970.
     heard: AtomicU64,
@@ -117,6 +121,7 @@ impl Cache {
             keeping: Mutex::default(),
             refreshing: Mutex::default(),
             refreshes: Semaphore::new(REFRESHES),
+            vain: Vain::new(config.cache.max_entries / 4),
             counters,
             heard: AtomicU64::new(0),
         })
@@ -197,6 +202,9 @@ impl Cache {
         {
             return;
         }
+        if epoch == table.epoch() {
+            self.vain.note(&asked, &known, Now::read(), Now(expires));
+        }
         let lesson = Lesson { asked, known, started, epoch };
         table.run(move |keeper| keeper.learn(&lesson)).await;
     }
@@ -215,6 +223,7 @@ impl Cache {
         });
         match seen {
             Some((None, true, _)) => Verdict::Fresh(Known::Absent),
+            Some((None, ..)) | None if self.vain.has(asked, now) => Verdict::Fresh(Known::Absent),
             Some((known, _, heard)) => {
                 let unheard = wall().saturating_sub(heard.max(self.heard()));
                 judge(known, now, unheard, &self.config)
@@ -273,6 +282,7 @@ impl Cache {
         }
         // Who asks from now on doesn't get the answer of a search that began before.
         self.service.forget_searches();
+        self.vain.clear();
         let Some(table) = self.table() else { return Response::Done };
         let is_replica =
             matches!(self.replica.phase(), Phase::Loading | Phase::InStep | Phase::OutOfStep);
@@ -295,9 +305,10 @@ impl Cache {
                 None => Response::Unavailable(Unavailable::Daemon("see its log".into())),
             }
         };
-        tokio::time::timeout_at(deadline.instant().into(), work)
-            .await
-            .unwrap_or(Response::Unavailable(Unavailable::TimedOut))
+        let done = tokio::time::timeout_at(deadline.instant().into(), work).await;
+        // Of a search that began before and ended meanwhile.
+        self.vain.clear();
+        done.unwrap_or(Response::Unavailable(Unavailable::TimedOut))
     }
 }
 

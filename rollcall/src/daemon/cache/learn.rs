@@ -10,6 +10,7 @@ use common::table::{Found, Now, View};
 use super::age::{expires, heard_at};
 use super::contradictions::{Names, contradicted};
 use super::room::Leaving;
+use super::vain::is_kept_here;
 use super::{Asked, Known};
 use crate::daemon::table::{Keeper, wall};
 
