@@ -76,6 +76,8 @@ pub(crate) fn warm(lookup: &str, times: u32) -> String {
         }
     };
     let first = look();
+    // Rust's library tries out a system call at the first time.
+    let _ = fs::exists("/signpost");
     let _ = fs::exists(format!("/signpost/begin/{verb}"));
     let start = std::time::Instant::now();
     let same = (0..times).all(|_| look() == first);

@@ -132,7 +132,7 @@ modes! { caching:
     /// Noise that somebody writes over the file in its place, which only root or the
     /// daemon's user can: no crash and no hang, and it passes.
     fn noise_in_the_file_crashes_nobody(mode: Mode) {
-        let mut host = host(mode);
+        let host = host(mode);
         let mut old = Running::start(&host);
         assert_right(&mut old);
         let mut noise = vec![0; 4096];

@@ -40,11 +40,14 @@ modes! { caching:
                     || line.starts_with("close(") || line.starts_with("brk(")
             };
             let ours: Vec<_> = within.filter(|line| !glibc(line)).collect();
-            let (looks, others): (Vec<_>, Vec<_>) =
-                ours.into_iter().partition(|line| line.contains("stat") && line.contains("rollcall/table"));
-            assert!(others.is_empty(), "{lookup}: {} as {:?}", others.len(), &others[..others.len().min(5)]);
+            // Once in a moment: whether nobody else exchanges the file, and the file itself.
+            let is_look = |line: &&str| {
+                line.starts_with("getpid()") || line.contains("stat") && line.contains("rollcall/table")
+            };
+            let (looks, others): (Vec<_>, Vec<_>) = ours.into_iter().partition(is_look);
+            assert!(others.is_empty(), "{lookup}: {} as {:?}", others.len(), others.first());
             let moments = took.parse::<u64>().expect("a number") / MOMENT_MS + 2;
-            assert!(looks.len() as u64 <= moments, "{lookup}: {} looks in {took} ms", looks.len());
+            assert!(looks.len() as u64 <= 2 * moments, "{lookup}: {} in {took} ms", looks.len());
         }
     }
 

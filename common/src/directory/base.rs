@@ -27,7 +27,7 @@ impl Directory {
         Ok(dn::domain(base))
     }
 
-    async fn base(&self, deadline: Deadline) -> Result<&str, LdapError> {
+    pub(super) async fn base(&self, deadline: Deadline) -> Result<&str, LdapError> {
         self.base
             .get_or_try_init(|| async {
                 let dn = match &self.config.base {

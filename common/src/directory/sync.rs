@@ -20,12 +20,14 @@ use tokio::sync::mpsc::Sender;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::walk::Walker;
-use super::{Directory, accept};
+use super::{Directory, accept, found};
 use crate::account::{Gid, Group, Members, Name, User};
+use crate::config::Scope;
 use crate::deadline::Deadline;
 use crate::ldap::LdapError;
 use crate::ldap::filter::Filter;
-use crate::ldap::search::Entry;
+use crate::ldap::pool::Purpose;
+use crate::ldap::search::{Entry, Search};
 use crate::protocol::Map;
 
 mod moment;
@@ -35,6 +37,7 @@ pub use moment::{Moment, ServerClock};
 const UUID: &str = "entryUUID";
 const CSN: &str = "entryCSN";
 const MODIFIED: &str = "modifyTimestamp";
+const CONTEXT_CSN: &str = "contextCSN";
 
 /// About how many bytes of entries are handed out at a time.
 const BATCH_BYTES: usize = 128 << 10;
@@ -187,6 +190,26 @@ impl Directory {
         };
         let read = |_: &Entry, seen| (seen, ID_BYTES);
         self.read_map(map, &filter, &[UUID, CSN, MODIFIED], patience, read, to).await
+    }
+
+    /// What becomes another one with each change of the directory, as OpenLDAP's overlay
+    /// `syncprov` keeps it on the entry of the search base: the number of the last
+    /// change of each server that takes changes. `None`: there is nothing of the kind.
+    ///
+    /// # Errors
+    /// [`LdapError`]
+    pub async fn last_change(&self, deadline: Deadline) -> Result<Option<Stamp>, LdapError> {
+        let search = Search {
+            base: self.base(deadline).await?,
+            scope: Scope::Base,
+            filter: &Filter::present("objectClass"),
+            attributes: &[CONTEXT_CSN],
+            limit: 1,
+        };
+        let entries = found(self.search(search, Purpose::Lookup, deadline).await)?;
+        let mut numbers: Vec<_> = entries.iter().flat_map(|e| e.values(CONTEXT_CSN)).collect();
+        numbers.sort_unstable();
+        Ok((!numbers.is_empty()).then(|| Stamp(xxh3_64(numbers.join(" ").as_bytes()))))
     }
 
     async fn read_map<T>(

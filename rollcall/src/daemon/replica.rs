@@ -24,12 +24,14 @@
 //! | `replica/population.rs` | what the directories hold, and what the table must say |
 //! | `replica/poll.rs` | reads one map of one directory, all of it or what has changed |
 //! | `replica/publish.rs` | brings the population into the table |
+//! | `replica/unchanged.rs` | whether there is anything to read |
 //! | `replica/state.rs` | how it is doing, for `rollcall status` |
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::config::{CacheConfig, CacheMode};
+use common::deadline::Deadline;
 use common::directory::Directory;
 use common::ldap::LdapError;
 use common::protocol::Map;
@@ -39,6 +41,7 @@ mod poll;
 mod population;
 mod publish;
 mod state;
+mod unchanged;
 
 pub(super) use population::Population;
 pub(super) use state::State;
@@ -188,6 +191,11 @@ impl Replica {
         for (number, (directory, readings)) in
             (0..).zip(self.directories.iter().zip(&mut readings.0))
         {
+            let last_change = || directory.last_change(Deadline::after(poll::PAGE_PATIENCE));
+            let change = last_change().await?;
+            if extent == Extent::Changes && readings.unchanged.may_leave_out(change) {
+                continue;
+            }
             let source = |map| poll::Source {
                 directory,
                 number,
@@ -202,6 +210,10 @@ impl Replica {
                 users.read(&mut readings.users, extent),
                 groups.read(&mut readings.groups, extent),
             )?;
+            if home.work(&self.table, |population| population.is_dirty()).await? {
+                readings.unchanged.found_a_change(change, last_change().await?);
+            }
+            readings.unchanged.note(change);
         }
         Ok(())
     }

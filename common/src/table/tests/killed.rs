@@ -110,6 +110,7 @@ fn rename(change: &mut super::super::writer::Change<'_>) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "far too many looks")]
 fn a_writer_killed_at_any_store_leaves_the_old_state_or_the_new_one() {
     let states = states(|writer| {
         let mut change = writer.change();
@@ -121,6 +122,7 @@ fn a_writer_killed_at_any_store_leaves_the_old_state_or_the_new_one() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "far too many looks")]
 fn a_writer_killed_while_it_drops_a_change_leaves_the_old_state() {
     let states = states(|writer| {
         let mut change = writer.change();
@@ -131,6 +133,7 @@ fn a_writer_killed_while_it_drops_a_change_leaves_the_old_state() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "far too many looks")]
 fn changes_after_a_dropped_one_are_whole_as_well() {
     let states = states(|writer| {
         let mut change = writer.change();
@@ -146,6 +149,7 @@ fn changes_after_a_dropped_one_are_whole_as_well() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "far too many looks")]
 fn a_writer_killed_while_it_fills_another_file_leaves_the_old_state() {
     let states = states(|writer| {
         let mut change = writer.change();

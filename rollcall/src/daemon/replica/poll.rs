@@ -10,7 +10,7 @@
 //! - *everything*: also where a server says nothing about when entries were modified.
 //!
 //! The two dear ones take place when [`PAUSE`] times what they took the last time has passed:
-//! they keep a server busy for a twentieth of its time at most, while in a small directory
+//! one host keeps a server busy for half a percent of its time at most, while in a small directory
 //! each poll sees everything.
 
 use std::collections::HashSet;
@@ -24,13 +24,14 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tracing::debug;
 
 use super::publish::Home;
+use super::unchanged::Unchanged;
 use super::{Failed, Population, State};
 use crate::daemon::table::TableThread;
 
 /// How many times as long as a dear reading took the next one waits.
-const PAUSE: u32 = 20;
+const PAUSE: u32 = 200;
 /// How long a page may take. Nobody waits for it.
-const PAGE_PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PAGE_PATIENCE: Duration = Duration::from_secs(60);
 /// By how much readings overlap: a server's clock may be set back a bit, and of
 /// several servers one may be a bit late.
 const OVERLAP: Duration = Duration::from_secs(5);
@@ -51,6 +52,7 @@ pub(super) struct Readings(pub(super) Vec<DirectoryReadings>);
 /// What is remembered of a directory.
 #[derive(Debug, Default)]
 pub(super) struct DirectoryReadings {
+    pub(super) unchanged: Unchanged,
     pub(super) users: Reading,
     pub(super) groups: Reading,
 }
@@ -61,8 +63,8 @@ pub(super) struct Reading {
     clock: ServerClock,
     /// What was modified before this is known. `None`: the server doesn't tell.
     since: Option<Moment>,
-    /// When the last dear reading ended, and what it took.
-    dear: Option<(Instant, Duration)>,
+    ids: Pause,
+    everything: Pause,
     /// There are entries that don't tell when they were modified.
     undated: bool,
     /// Something isn't known that only reading everything finds out.
@@ -76,18 +78,26 @@ impl Readings {
 }
 
 impl Reading {
-    fn is_dear_one_due(&self) -> bool {
-        self.dear.is_none_or(|(ended, took)| ended.elapsed() >= took * PAUSE)
-    }
-
-    fn was_dear(&mut self, started: Instant) {
-        self.dear = Some((Instant::now(), started.elapsed()));
-    }
-
     /// Takes note of a reading from which on only changes matter.
     fn advance(&mut self, started: Instant, newest: Option<Moment>) {
         self.clock.observe(newest, Instant::now());
         self.since = self.clock.at(started).map(|moment| moment.minus(OVERLAP));
+    }
+}
+
+/// When the last reading of a dear kind ended, and what it took. The first one is due at
+/// once: the ids, so, at the first poll, which makes good for what changed during
+/// the loading.
+#[derive(Debug, Default)]
+struct Pause(Option<(Instant, Duration)>);
+
+impl Pause {
+    fn is_over(&self) -> bool {
+        self.0.is_none_or(|(ended, took)| ended.elapsed() >= took * PAUSE)
+    }
+
+    fn begin(&mut self, started: Instant) {
+        self.0 = Some((Instant::now(), started.elapsed()));
     }
 }
 
@@ -110,11 +120,12 @@ impl Source<'_> {
         if extent == Extent::Everything {
             return self.read_everything(reading).await;
         }
-        let due = reading.is_dear_one_due();
         let Some(since) = reading.since.filter(|_| !reading.undated && !reading.unsure) else {
             // Nothing but everything will do.
+            let due = reading.unsure || reading.everything.is_over();
             return if due { self.read_everything(reading).await } else { Ok(()) };
         };
+        let due = reading.ids.is_over();
         let unknown = if due { Some(self.read_ids(reading).await?) } else { None };
         let started = Instant::now();
         let (extent, came) = self.read_entries(Some(since)).await?;
@@ -137,7 +148,7 @@ impl Source<'_> {
         reading.advance(started, extent.newest);
         reading.undated = extent.undated > 0;
         reading.unsure = false;
-        reading.was_dear(started);
+        reading.everything.begin(started);
         Ok(())
     }
 
@@ -162,7 +173,7 @@ impl Source<'_> {
         let unknown = unknown?;
         read?;
         self.home.work(self.table, move |population| population.finish(map, number)).await?;
-        reading.was_dear(started);
+        reading.ids.begin(started);
         Ok(unknown)
     }
 
