@@ -27,10 +27,16 @@ const FIRST_GID: u64 = 22_000;
 /// An enumeration comes once in so many lookups.
 const LOOKUPS_PER_ENUMERATION: u64 = 3000;
 
-/// What is changed at once.
+/// What never goes back to an older version.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
+    /// Nothing: a state must have existed, some time.
+    Nothing,
+    /// What one key leads to.
+    Key,
+    /// An account, by whichever key it is found.
     Each,
+    /// All of them.
     Together,
 }
 
@@ -48,11 +54,17 @@ struct Watch {
     slowest: Duration,
 }
 
-/// Looks up until standard input ends. `what` is "each COUNT" or "together COUNT".
+/// Looks up until standard input ends. `what` is a scope ("state", "key", "each" or
+/// "together") and how many accounts there are.
 /// Says what it has seen; the first wrong answer ends the program with 1.
 pub(crate) fn run(what: &str) -> String {
     let (scope, accounts) = what.split_once(' ').expect("a scope and a number");
-    let scope = if scope == "together" { Scope::Together } else { Scope::Each };
+    let scope = match scope {
+        "together" => Scope::Together,
+        "each" => Scope::Each,
+        "key" => Scope::Key,
+        _ => Scope::Nothing,
+    };
     thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         STOP.store(true, Ordering::Relaxed);
@@ -91,19 +103,19 @@ impl Watch {
         match self.random(100) {
             0..40 => {
                 let answer = self.timed(|| nss::user(&format!("w{n}")));
-                self.user(n, answer)
+                self.user("name", n, answer)
             }
             40..75 => {
                 let answer = self.timed(|| nss::user_by_id(number(FIRST_UID + n)));
-                self.user(n, answer)
+                self.user("id", n, answer)
             }
             75..84 => {
                 let answer = self.timed(|| nss::group(&format!("g{n}")));
-                self.group(n, answer)
+                self.group("name", n, answer)
             }
             84..90 => {
                 let answer = self.timed(|| nss::group_by_id(number(FIRST_GID + n)));
-                self.group(n, answer)
+                self.group("id", n, answer)
             }
             90..95 => self.groups_of(n),
             95..98 if self.scope == Scope::Together => self.other_name(),
@@ -115,17 +127,17 @@ impl Watch {
         }
     }
 
-    fn user(&mut self, n: u64, answer: Answer) -> Result<(), String> {
+    fn user(&mut self, key: &str, n: u64, answer: Answer) -> Result<(), String> {
         let line = match answer {
             Ok(Some(line)) => line,
             Ok(None) => return Err(format!("w{n} is not found")),
             Err(errno) => return self.unavailable(&format!("w{n}"), errno),
         };
         let version = user_version(n, &line).ok_or_else(|| format!("a mixture: {line}"))?;
-        self.note(format!("w{n}"), version, &line)
+        self.note(&format!("w{n}"), key, version, &line)
     }
 
-    fn group(&mut self, n: u64, answer: Answer) -> Result<(), String> {
+    fn group(&mut self, key: &str, n: u64, answer: Answer) -> Result<(), String> {
         let line = match answer {
             Ok(Some(line)) => line,
             Ok(None) => return Err(format!("g{n} is not found")),
@@ -136,11 +148,11 @@ impl Watch {
             .and_then(|members| members.split_once(",b"))
             .and_then(|(a, b)| (a == b).then(|| a.parse().ok()).flatten())
             .ok_or_else(|| format!("a mixture: {line}"))?;
-        self.note(format!("g{n}"), version, &line)
+        self.note(&format!("g{n}"), key, version, &line)
     }
 
     fn groups_of(&mut self, n: u64) -> Result<(), String> {
-        if self.scope == Scope::Each {
+        if self.scope != Scope::Together {
             // glibc can't say that it failed: then there is the primary group only.
             let ids = self.timed(|| nss::groups_of("mover"));
             return match ids.as_str() {
@@ -158,7 +170,7 @@ impl Watch {
             .and_then(|gid| gid.parse::<u64>().ok())
             .and_then(|gid| gid.checked_sub(FIRST_VERSION_GID))
             .ok_or_else(|| format!("w{n} is in {ids}"))?;
-        self.note(format!("w{n}"), version, &ids)
+        self.note(&format!("w{n}"), "groups", version, &ids)
     }
 
     fn other_name(&mut self) -> Result<(), String> {
@@ -168,7 +180,7 @@ impl Watch {
             Err(errno) => self.unavailable("alt", errno),
             Ok(Some(line)) => match user_version(0, &line) {
                 Some(version) if version % OTHER_NAMES == k => {
-                    self.note("w0".into(), version, &line)
+                    self.note("w0", "name", version, &line)
                 }
                 _ => Err(format!("alt{k} is {line}")),
             },
@@ -210,21 +222,29 @@ impl Watch {
         Ok(())
     }
 
-    fn newest(&self, account: &str) -> u64 {
-        let account = if self.scope == Scope::Together { "all" } else { account };
-        self.seen.get(account).copied().unwrap_or_default()
+    /// What the version of an account is kept under, found by such a key.
+    fn place(&self, account: &str, key: &str) -> String {
+        match self.scope {
+            Scope::Nothing | Scope::Key => format!("{account} by {key}"),
+            Scope::Each => account.into(),
+            Scope::Together => "all".into(),
+        }
     }
 
-    fn note(&mut self, account: String, version: u64, line: &str) -> Result<(), String> {
-        let newest = self.newest(&account);
-        if version < newest {
-            return Err(format!("back from version {newest} to {line}"));
+    /// The newest version of a user that was seen.
+    fn newest(&self, account: &str) -> u64 {
+        let by = |key| self.seen.get(&self.place(account, key)).copied().unwrap_or_default();
+        if self.scope == Scope::Nothing { 0 } else { by("name").max(by("id")) }
+    }
+
+    fn note(&mut self, account: &str, key: &str, version: u64, line: &str) -> Result<(), String> {
+        let place = self.place(account, key);
+        let newest = self.seen.get(&place).copied().unwrap_or_default();
+        if version < newest && self.scope != Scope::Nothing {
+            return Err(format!("{place}: back from version {newest} to {line}"));
         }
-        if version > newest {
-            self.versions += 1;
-        }
-        let account = if self.scope == Scope::Together { "all".into() } else { account };
-        self.seen.insert(account, version);
+        self.versions += u64::from(version > newest);
+        self.seen.insert(place, version);
         Ok(())
     }
 

@@ -85,7 +85,8 @@ modes! { caching:
         let cost = host.directory().counts() - before;
         let allowed = if mode == Mode::Replica { 0 } else { 1000 };
         assert!(cost.searches <= allowed, "{cost:?}");
-        assert_eq!(cost.connections, 0, "one connection is enough");
+        // Another connection is opened from 32 searches under way on each one on.
+        assert!(cost.connections <= 3, "{cost:?}");
         // And another time they cost nothing.
         let before = host.directory().counts();
         host.run(["sh", "-c", &format!("{script} wait")]).success();

@@ -69,6 +69,10 @@ static CUT: AtomicUsize = AtomicUsize::new(0);
 /// nothing that a reader of a table stumbles over.
 pub(super) fn survive_cuts_of(memory: &[AtomicU64]) {
     let (start, bytes) = &TABLES[NEXT.fetch_add(1, Ordering::Relaxed) % TABLES.len()];
+    if was_cut(memory) {
+        // That was another table's memory, at the same addresses.
+        CUT.store(0, Ordering::Relaxed);
+    }
     // A handler in between sees no memory here, or one of the two.
     bytes.store(0, Ordering::SeqCst);
     start.store(memory.as_ptr().addr(), Ordering::SeqCst);
@@ -84,10 +88,11 @@ pub(super) fn survive_cuts_of(memory: &[AtomicU64]) {
     });
 }
 
-/// Whether that has happened to this memory since this was asked last.
+/// Whether that has happened to this memory: then zeros in it are nothing that anybody
+/// has written, and what was read is no answer.
 pub(super) fn was_cut(memory: &[AtomicU64]) -> bool {
     let start = memory.as_ptr().addr();
-    (start..start + size_of_val(memory)).contains(&CUT.swap(0, Ordering::Relaxed))
+    (start..start + size_of_val(memory)).contains(&CUT.load(Ordering::Relaxed))
 }
 
 /// The handler of SIGBUS.

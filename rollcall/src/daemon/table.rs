@@ -29,6 +29,7 @@ use tracing::error;
 pub(super) use heart::wall;
 pub(super) use keeper::{Files, Keeper};
 
+use super::ffi;
 use keeper::Shown;
 
 /// How much work may wait. Who has more waits until there is room.
@@ -84,7 +85,9 @@ impl TableThread {
     /// Reads the table as it is now, if there is one.
     pub(super) fn with<T>(&self, read: impl FnOnce(Table<'_>) -> Option<T>) -> Option<T> {
         let memory = self.shown.memory()?;
-        read(Table::new(memory.words())?)
+        let answer = read(Table::new(memory.words())?);
+        // Zeros in the place of pages that were cut off look like "no such entry".
+        if ffi::was_cut(memory.words()) { None } else { answer }
     }
 
     /// How many keys lead somewhere.

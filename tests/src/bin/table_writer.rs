@@ -37,8 +37,8 @@ fn main() {
         version = (version + 1).max((now_ms() - zero) * VERSIONS_PER_MS);
         version
     };
-    let (mut changes, mut files, mut last) = (0_u64, 1_u64, 0);
-    let mut writer = filled(&path, count, next());
+    let (mut changes, mut files, mut last) = (0_u64, 1_u64, next());
+    let mut writer = filled(&path, count, last);
     writer.publish().expect("there is room");
     // Whoever starts this waits for it.
     println!("there");

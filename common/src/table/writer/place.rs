@@ -27,12 +27,15 @@ pub(super) struct Temporary {
     placed: bool,
 }
 
-/// What a file is known by, whatever its name.
+/// What a file is known by, whatever its name; with another owner or other rights
+/// it wouldn't be believed any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
     inode: u64,
     bytes: u64,
+    owner: u32,
+    mode: u32,
 }
 
 impl Identity {
@@ -44,7 +47,8 @@ impl Identity {
 
 impl From<&fs::Metadata> for Identity {
     fn from(data: &fs::Metadata) -> Self {
-        Self { device: data.dev(), inode: data.ino(), bytes: data.len() }
+        let (device, inode, bytes) = (data.dev(), data.ino(), data.len());
+        Self { device, inode, bytes, owner: data.uid(), mode: data.mode() }
     }
 }
 
