@@ -31,8 +31,10 @@ fn main() -> ExitCode {
         .directory(people::directory())
         .local_user("lou", 2001, people::LOCAL_PASSWORD)
         .configuration("[login]\nallow_groups = [\"crew\"]")
+        .cache("refresh = 2\n")
         .sshd()
         .start();
+    host.daemon().wait_until_complete();
     if shell {
         return shell::run(&host);
     }
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     steps::lookups(&host, &mut show);
     steps::logins(&host, &mut show);
     steps::passwords(&host, &mut show);
+    steps::changes(&mut host, &mut show);
     steps::outage(&mut host, &mut show);
     show.end()
 }

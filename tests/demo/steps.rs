@@ -29,7 +29,7 @@ pub(crate) fn lookups(host: &Host, show: &mut Show) {
         host,
         &["getent", "passwd", "nobody-of-this-name"],
         |o| o.status == Some(2),
-        "Exit status 2: the directory was asked, and there is no such user.",
+        "Exit status 2: the directory is known to have no such user.",
     );
     show.heading("All groups, those of /etc/group and those of the directory");
     show.run(
@@ -90,20 +90,49 @@ pub(crate) fn passwords(host: &Host, show: &mut Show) {
     show.login("ssh alice@127.0.0.1", &new, new.success, "… and the new one is.");
 }
 
+pub(crate) fn changes(host: &mut Host, show: &mut Show) {
+    show.heading("The host keeps a copy of the directory's users and groups");
+    show.run(
+        host,
+        &["rollcall", "status"],
+        |o| o.stdout.contains("replica"),
+        "Lookups read it without asking anybody; passwords are never in it.",
+    );
+    show.heading("Dave gets another shell in the directory");
+    host.directory().replace("uid=dave,ou=people,dc=example,dc=org", "loginShell", &["/bin/sh"]);
+    show.run(
+        host,
+        &["rollcall", "flush", "--user", "dave"],
+        |o| o.status == Some(0),
+        "Whoever can't wait for the next look at the directory says so …",
+    );
+    show.run(
+        host,
+        &["getent", "passwd", "dave"],
+        |o| o.stdout.ends_with(":/bin/sh\n"),
+        "… and the next lookup has it.",
+    );
+}
+
 pub(crate) fn outage(host: &mut Host, show: &mut Show) {
     show.heading("The directory stops");
     host.directory().stop();
     show.run(
         host,
         &["getent", "passwd", "carol"],
-        |o| o.stdout.is_empty() && o.status != Some(0),
-        "Nobody can say who Carol is …",
+        |o| o.stdout.starts_with("carol:"),
+        "Who is in the host's copy is still known …",
     );
+    let unknown = "$! = 0; getpwnam('a-new-user') or print qq($!\n)";
+    let is_told = harness::until(harness::PATIENCE, || {
+        let output = host.run(["perl", "-e", unknown]);
+        (output.stdout == "Resource temporarily unavailable\n").then_some(())
+    });
     show.run(
         host,
-        &["perl", "-e", "$! = 0; getpwnam('carol') or print qq($!\\n)"],
-        |o| o.stdout == "Resource temporarily unavailable\n",
-        "… and programs are told so: that is not the same as \"no such user\".",
+        &["perl", "-e", unknown],
+        |_| is_told.is_some(),
+        "… and about others programs are told that nobody can be asked: that is not \"no such user\".",
     );
     let login = host.login().ssh("bob", &password("bob"));
     show.login("ssh bob@127.0.0.1", &login, !login.success, "Nobody of the directory gets in …");
@@ -116,15 +145,12 @@ pub(crate) fn outage(host: &mut Host, show: &mut Show) {
     show.login("ssh lou@127.0.0.1", &login, login.success, "Users of /etc/passwd don't notice.");
     show.heading("The directory is back");
     host.directory().start();
-    let found = harness::until(harness::PATIENCE, || {
-        (host.run(["getent", "passwd", "carol"]).status == Some(0)).then_some(())
+    let asked = harness::until(harness::PATIENCE, || {
+        (!host.run(["perl", "-e", unknown]).stdout.contains("unavailable")
+            && host.login().ssh("carol", &password("carol")).success)
+            .then_some(())
     });
-    show.run(
-        host,
-        &["getent", "passwd", "carol"],
-        |_| found.is_some(),
-        "Nothing had to be restarted.",
-    );
+    show.run(host, &["rollcall", "status"], |_| asked.is_some(), "Nothing had to be restarted.");
     let login = host.login().ssh("carol", &password("carol"));
     show.login("ssh carol@127.0.0.1", &login, login.success, "Logins work again.");
 }
