@@ -256,6 +256,8 @@ uninstall:
 	rm -f '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/rollcall'
 	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/rollcall'
 	@rmdir '$(DESTDIR)$(LIBDIR)/rollcall' 2>/dev/null || true
+	@# Where there is a table, direct.so isn't asked: a daemon is expected back.
+	@[ -n '$(DESTDIR)' ] || rm -f /run/rollcall/table* /var/cache/rollcall/table*
 	@[ -n '$(DESTDIR)' ] || ! grep -Eqs '^(passwd|group|shadow|initgroups):.*\bldap\b' /etc/nsswitch.conf || \
 	    echo '/etc/nsswitch.conf still names "ldap": take it out.'
 	@echo '$(DESTDIR)$(SYSCONFDIR)/rollcall.toml stays.'

@@ -254,6 +254,8 @@ pub enum Unavailable {
     Configuration(String),
     /// No server of the directory answers, or it answers an error.
     Directory(String),
+    /// To [`Request::Flush`]: it didn't take place, for this reason.
+    Flush(String),
 }
 
 impl fmt::Display for Unavailable {
@@ -266,7 +268,7 @@ impl fmt::Display for Unavailable {
             Self::Protocol(what) => write!(f, "the rollcall daemon isn't understood: {what}"),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Busy => f.write_str("the rollcall daemon has too many requests of this user"),
-            Self::Configuration(what) => write!(f, "{what}"),
+            Self::Configuration(what) | Self::Flush(what) => write!(f, "{what}"),
             Self::Directory(what) => write!(f, "the directory can't be asked: {what}"),
         }
     }

@@ -273,7 +273,7 @@ mod tests {
             change.put(Fact::Gids(&gids), &[Key::GidsOf(b"alice")], NEVER).unwrap();
         }
         change.commit().unwrap();
-        let alive_until = Now(Now::read().0 + 3600);
+        let alive_until = Now(Now::read().0 + 50);
         let heart = Heartbeat { alive_until, complete_until: alive_until, heard: 1, max_stale: 1 };
         writer.beat(heart);
         writer.publish().unwrap();

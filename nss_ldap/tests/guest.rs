@@ -387,7 +387,7 @@ fn publish(path: &Path, users: &[&str]) -> Writer {
         change.put(Fact::User(&user, None), &[Key::UserName(name.as_bytes())], NEVER).unwrap();
     }
     change.commit().unwrap();
-    let alive_until = Now(Now::read().0 + 3600);
+    let alive_until = Now(Now::read().0 + 60);
     let heard = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let complete_until = alive_until;
     writer.beat(Heartbeat { alive_until, complete_until, heard, max_stale: 3600 });

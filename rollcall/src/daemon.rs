@@ -65,6 +65,9 @@ use table::{Files, Keeper, TableThread};
 /// nobody could say whether one that is cut off took place.
 const LAST_ANSWERS: Duration = deadline::LOGIN.saturating_add(Duration::from_secs(1));
 
+/// How long a graceful stop waits for the table's copy.
+const LAST_SEAL: Duration = Duration::from_secs(20);
+
 /// How often the table's heart beats.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -154,7 +157,7 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = UnixListener::from_std(listening.listener()?)?;
     info!("listening on {}", listening.path().display());
-    shared.configuration.keep_in(Arc::clone(&table));
+    shared.configuration.keep_in(Arc::clone(&table)).await;
     tokio::spawn(beat(Arc::clone(&table), Arc::clone(shared)));
     shared.configuration.tell();
     detaching.finish()?;
@@ -162,7 +165,11 @@ async fn serve(
     loop {
         tokio::select! {
             never = accept::accept(&listener, shared) => match never {},
-            _ = hangup.recv() => shared.configuration.reload(),
+            _ = hangup.recv() => {
+                // Requests are answered meanwhile.
+                let shared = Arc::clone(shared);
+                tokio::spawn(async move { shared.configuration.reload().await });
+            }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -176,7 +183,8 @@ async fn serve(
         warn!("stopped before all requests were answered");
     }
     // The live table stays: until there is another daemon, its readers use it at any age.
-    table.run(Keeper::seal).await;
+    // A disk that takes longer than this keeps what it has.
+    let _ = tokio::time::timeout(LAST_SEAL, table.run(Keeper::seal_for_good)).await;
     Ok(())
 }
 
@@ -187,12 +195,16 @@ async fn beat(table: Arc<TableThread>, shared: Arc<Shared>) -> Infallible {
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         second.tick().await;
-        let heard = shared.configuration.in_use().map_or(0, |active| active.cache.heard());
-        table
-            .run(move |keeper| {
-                keeper.heard = keeper.heard.max(heard);
-                keeper.beat();
-            })
-            .await;
+        let active = shared.configuration.in_use();
+        let heard = active.as_ref().map_or(0, |active| active.cache.heard());
+        let slept = table.run(move |keeper| {
+            keeper.heard = keeper.heard.max(heard);
+            let slept = keeper.see_to_a_suspension();
+            keeper.beat();
+            slept
+        });
+        if let (Some(true), Ok(active)) = (slept.await, active) {
+            active.cache.look_again();
+        }
     }
 }

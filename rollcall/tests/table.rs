@@ -106,7 +106,7 @@ fn status_tells_what_is_kept_and_why_nothing_is_found() {
     let output = rollcall("status", &folder.socket());
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    for part in ["on-demand", "ldap://127.0.0.1:1", "heard of     never", "outage"] {
+    for part in ["on-demand", "ldap://127.0.0.1:1", "the directory last answered never", "outage"] {
         assert!(text.contains(part), "{part:?} is missing in:\n{text}");
     }
 }
@@ -126,6 +126,21 @@ fn without_a_daemon_status_and_flush_say_so_and_fail() {
 fn only_root_may_flush() {
     let folder = Folder::new();
     let _daemon = folder.start();
+    let output = rollcall("flush", &folder.socket());
+    assert_eq!(output.status.success(), Uid::effective().is_root(), "{output:?}");
+}
+
+fn status(folder: &Folder) -> String {
+    String::from_utf8(rollcall("status", &folder.socket()).stdout).unwrap()
+}
+
+#[test]
+fn while_the_copy_cannot_be_loaded_status_says_so_and_a_flush_works() {
+    let folder = Folder::new();
+    let text = fs::read_to_string(folder.config()).unwrap();
+    folder.configure(&text.replace("on-demand", "auto"));
+    let _daemon = folder.start();
+    until("it is told", || status(&folder).contains("the copy can't be loaded"));
     let output = rollcall("flush", &folder.socket());
     assert_eq!(output.status.success(), Uid::effective().is_root(), "{output:?}");
 }

@@ -56,7 +56,14 @@ modes! { caching:
         let mut probe = Running::start(&host);
         let lookups = ["user alice", "uid 10001", "group crew", "gid 20001", "groups alice"];
         let first = lookups.map(|lookup| probe.ask(lookup));
-        let before = host.directory().counts();
+        // An answer is in the table a moment after it was given.
+        let before = harness::until(harness::PATIENCE, || {
+            let before = host.directory().counts();
+            assert_eq!(lookups.map(|lookup| probe.ask(lookup)), first);
+            harness::until(harness::PATIENCE, || Some(host.directory().counts()))
+                .filter(|after| *after == before)
+        })
+        .expect("they are all in the table");
         host.daemon().freeze();
         for _ in 0..20 {
             assert_eq!(lookups.map(|lookup| probe.ask(lookup)), first);

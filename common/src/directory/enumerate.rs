@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
 
-use super::walk::{Walk, Walker};
+use super::walk::{Extent, Walk, Walker};
 use super::{Directory, accept};
 use crate::account::Group;
 use crate::deadline::Deadline;
@@ -47,7 +47,8 @@ impl Directory {
             Map::Groups => (self.schema.groups(), self.schema.group_attributes()),
             Map::Shadows => (self.schema.shadows(None), self.schema.shadow_attributes()),
         };
-        let mut walk = self.walk(map, &filter, &attributes, patience, Walker::Asker).await?;
+        let walk = self.walk(map, &filter, &attributes, patience, Walker::Asker, Extent::All);
+        let mut walk = walk.await?;
         match map {
             Map::Users => {
                 let read = |entry: &_| accept(entry, self.schema.user(entry, domain));

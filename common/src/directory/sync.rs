@@ -19,25 +19,24 @@ use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::walk::Walker;
-use super::{Directory, accept, found};
+use super::walk::{self, Walker};
+use super::{Directory, accept};
 use crate::account::{Gid, Group, Members, Name, User};
-use crate::config::Scope;
 use crate::deadline::Deadline;
 use crate::ldap::LdapError;
 use crate::ldap::filter::Filter;
-use crate::ldap::pool::Purpose;
-use crate::ldap::search::{Entry, Search};
+use crate::ldap::search::Entry;
 use crate::protocol::Map;
 
+mod change;
 mod moment;
 
+pub use change::Change;
 pub use moment::{Moment, ServerClock};
 
 const UUID: &str = "entryUUID";
 const CSN: &str = "entryCSN";
 const MODIFIED: &str = "modifyTimestamp";
-const CONTEXT_CSN: &str = "contextCSN";
 
 /// About how many bytes of entries are handed out at a time.
 const BATCH_BYTES: usize = 128 << 10;
@@ -117,6 +116,8 @@ pub struct Extent {
     /// The newest moment among them that isn't far ahead of this host's clock: a wrong
     /// date must not hide all that is modified until then.
     pub newest: Option<Moment>,
+    /// The number of the last change when the reading began, if the server has one.
+    pub change: Option<Change>,
 }
 
 impl Directory {
@@ -139,7 +140,8 @@ impl Directory {
             let user = user.map(|user| UserEntry { user, names: self.schema.user_names(entry) });
             (Read { seen, entry: user }, ENTRY_BYTES)
         };
-        self.read_map(Map::Users, &filter, &attributes, patience, read, to).await
+        self.read_map((Map::Users, extent_of(since)), &filter, &attributes, patience, read, to)
+            .await
     }
 
     /// Reads the groups, likewise.
@@ -159,7 +161,8 @@ impl Directory {
             let members = entry.as_ref().map_or(0, |group| group.members.as_run().len());
             (Read { seen, entry }, ENTRY_BYTES + members)
         };
-        self.read_map(Map::Groups, &filter, &attributes, patience, read, to).await
+        self.read_map((Map::Groups, extent_of(since)), &filter, &attributes, patience, read, to)
+            .await
     }
 
     fn read_group(&self, entry: &Entry) -> Option<GroupEntry> {
@@ -189,41 +192,24 @@ impl Directory {
             Map::Shadows => self.schema.shadows(None),
         };
         let read = |_: &Entry, seen| (seen, ID_BYTES);
-        self.read_map(map, &filter, &[UUID, CSN, MODIFIED], patience, read, to).await
-    }
-
-    /// What becomes another one with each change of the directory, as OpenLDAP's overlay
-    /// `syncprov` keeps it on the entry of the search base: the number of the last
-    /// change of each server that takes changes. `None`: there is nothing of the kind.
-    ///
-    /// # Errors
-    /// [`LdapError`]
-    pub async fn last_change(&self, deadline: Deadline) -> Result<Option<Stamp>, LdapError> {
-        let search = Search {
-            base: self.base(deadline).await?,
-            scope: Scope::Base,
-            filter: &Filter::present("objectClass"),
-            attributes: &[CONTEXT_CSN],
-            limit: 1,
-        };
-        let entries = found(self.search(search, Purpose::Lookup, deadline).await)?;
-        let mut numbers: Vec<_> = entries.iter().flat_map(|e| e.values(CONTEXT_CSN)).collect();
-        numbers.sort_unstable();
-        Ok((!numbers.is_empty()).then(|| Stamp(xxh3_64(numbers.join(" ").as_bytes()))))
+        self.read_map((map, walk::Extent::All), &filter, &[UUID, CSN, MODIFIED], patience, read, to)
+            .await
     }
 
     async fn read_map<T>(
         &self,
-        map: Map,
+        (map, which): (Map, walk::Extent),
         filter: &Filter,
         attributes: &[&str],
         patience: Duration,
         read: impl Fn(&Entry, Seen) -> (T, usize),
         to: Sender<Vec<T>>,
     ) -> Result<Extent, LdapError> {
-        let mut walk = self.walk(map, filter, attributes, patience, Walker::Replica).await?;
-        let latest = Moment::tomorrow();
-        let (mut batch, mut bytes, mut extent) = (Vec::new(), 0, Extent::default());
+        let walk = self.walk(map, filter, attributes, patience, Walker::Replica, which);
+        let mut walk = walk.await?;
+        let latest = Moment::latest();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let mut extent = Extent { change: walk.change, ..Extent::default() };
         loop {
             let entry = walk.next().await?;
             let last = entry.is_none();
@@ -247,6 +233,10 @@ impl Directory {
             }
         }
     }
+}
+
+fn extent_of(since: Option<Moment>) -> walk::Extent {
+    if since.is_some() { walk::Extent::Some } else { walk::Extent::All }
 }
 
 fn modified_since(filter: Filter, since: Option<Moment>) -> Filter {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout_at;
 
 use super::Directory;
+use super::sync::Change;
 use crate::config::Scope;
 use crate::deadline::Deadline;
 use crate::ldap::LdapError;
@@ -21,6 +22,18 @@ pub(super) struct Walk<'a> {
     page_size: usize,
     seen: usize,
     page_ends: Deadline,
+    /// Of the server that is read, when it began; see `sync/change.rs`.
+    pub(super) change: Option<Change>,
+}
+
+/// Which entries a walk is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of a map. That there are only references to other servers says that something
+    /// is wrong.
+    All,
+    /// Those that have changed, and there may be none.
+    Some,
 }
 
 /// For whom it is.
@@ -42,6 +55,7 @@ impl Directory {
         attributes: &'a [&'a str],
         patience: Duration,
         walker: Walker,
+        extent: Extent,
     ) -> Result<Walk<'a>, LdapError> {
         let deadline = Deadline::after(patience);
         let (base, scope) = self.place_of(map, deadline).await?;
@@ -49,12 +63,17 @@ impl Directory {
             Walker::Asker => self.pool.own_place(deadline).await?,
             Walker::Replica => self.pool.reading_place(deadline).await?,
         };
+        let change = match walker {
+            Walker::Asker => None,
+            Walker::Replica => self.change_on(&mut place.connection, deadline).await,
+        };
         let search = Search { base, scope, filter, attributes, limit: 0 };
-        let start = Pages::start(&mut place.connection, search, self.config.page_size);
+        let (page_size, may_be_empty) = (self.config.page_size, extent == Extent::Some);
+        let start = Pages::start(&mut place.connection, search, page_size, may_be_empty);
         let pages = until(deadline, start).await?;
         let page_size = usize::try_from(self.config.page_size).unwrap_or(1).max(1);
         let page_ends = Deadline::after(patience);
-        Ok(Walk { pages, _place: place, patience, page_size, seen: 0, page_ends })
+        Ok(Walk { pages, _place: place, patience, page_size, seen: 0, page_ends, change })
     }
 
     async fn place_of(&self, map: Map, deadline: Deadline) -> Result<(&str, Scope), LdapError> {

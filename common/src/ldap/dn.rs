@@ -22,6 +22,23 @@ pub fn rdn_values<'a>(dn: &'a str, attribute: &'a str) -> impl Iterator<Item = S
     })
 }
 
+/// Whether an entry is this one or lies below it, as far as the spelling tells: case and
+/// spaces around RDNs and their `=` don't matter. Two spellings of one DN that differ in
+/// more count as different.
+pub fn lies_in(dn: &str, base: &str) -> bool {
+    let (dn, base) = (spelling(dn), spelling(base));
+    !base.is_empty() && dn.ends_with(&base)
+}
+
+fn spelling(dn: &str) -> Vec<String> {
+    let rdns = rdns(dn).filter(|rdn| !rdn.trim().is_empty());
+    rdns.map(|rdn| {
+        let parts: Vec<&str> = rdn.split('=').map(str::trim).collect();
+        parts.join("=").to_lowercase()
+    })
+    .collect()
+}
+
 fn rdns(dn: &str) -> impl Iterator<Item = &str> {
     split_unescaped(dn, ',')
 }
@@ -69,6 +86,16 @@ mod tests {
     fn the_domain_comes_from_the_dc_parts() {
         assert_eq!(domain("ou=people,dc=example,DC=org"), "example.org");
         assert_eq!(domain("o=example"), "");
+    }
+
+    #[test]
+    fn an_entry_lies_in_itself_and_in_what_is_above_it() {
+        assert!(lies_in("dc=example,dc=org", "DC=Example, dc = org"));
+        assert!(lies_in("ou=people,dc=example,dc=org", "dc=example,dc=org"));
+        assert!(!lies_in("dc=org", "dc=example,dc=org"));
+        assert!(!lies_in("ou=x,dc=an-example,dc=org", "dc=example,dc=org"));
+        assert!(!lies_in(r"cn=a\,dc=org", "dc=org"), "an escaped comma ends nothing");
+        assert!(!lies_in("dc=org", ""));
     }
 
     #[test]

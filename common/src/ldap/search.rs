@@ -1,8 +1,8 @@
 //! Searches: what is asked, and the entries that come back.
 
 use lber::structure::StructureTag;
-use ldap3::adapters::{Adapter, PagedResults};
-use ldap3::{ResultEntry, SearchOptions, SearchStream};
+use ldap3::controls::{Control, ControlType, PagedResults, RawControl};
+use ldap3::{Ldap, ResultEntry, SearchOptions, SearchStream};
 use tokio::time::timeout_at;
 
 use super::connect::Connection;
@@ -179,15 +179,24 @@ impl Drop for Running<'_> {
     }
 }
 
-/// A search through a whole map, page by page (RFC 2696).
+/// A search through a whole map, page by page (RFC 2696). Each page's result
+/// counts: ldap3's own paging goes on wherever there is a cookie, and would swallow
+/// an `adminLimitExceeded` in the middle.
 pub struct Pages<'a> {
-    stream: Stream<'a>,
+    ldap: Ldap,
+    search: Search<'a>,
+    page_size: i32,
+    /// The page that is being read.
+    page: Running<'a>,
+    /// Whether nothing but references is an answer.
+    may_be_empty: bool,
     empty: bool,
     referred: bool,
 }
 
 impl<'a> Pages<'a> {
-    /// Starts one. The search's own limit doesn't count.
+    /// Starts one. The search's own limit doesn't count. `may_be_empty`: that nothing
+    /// matches is an answer even if there are references to other servers.
     ///
     /// # Errors
     /// [`LdapError`]
@@ -195,20 +204,11 @@ impl<'a> Pages<'a> {
         connection: &mut Connection,
         search: Search<'a>,
         page_size: i32,
+        may_be_empty: bool,
     ) -> Result<Self, LdapError> {
-        let adapters: Vec<Box<dyn Adapter<'a, _, _>>> =
-            vec![Box::new(PagedResults::new(page_size))];
-        let stream = connection
-            .ldap
-            .streaming_search_with(
-                adapters,
-                search.base,
-                search.scope.into(),
-                search.filter.as_str(),
-                search.attributes,
-            )
-            .await?;
-        Ok(Self { stream, empty: true, referred: false })
+        let mut ldap = connection.ldap.clone();
+        let page = page(&mut ldap, search, page_size, Vec::new()).await?;
+        Ok(Self { ldap, search, page_size, page, may_be_empty, empty: true, referred: false })
     }
 
     /// The next entry, `None` after the last one.
@@ -216,27 +216,59 @@ impl<'a> Pages<'a> {
     /// # Errors
     /// [`LdapError`]: an enumeration that the server cut short is never taken for complete.
     pub async fn next(&mut self) -> Result<Option<Entry>, LdapError> {
-        while let Some(entry) = self.stream.next().await? {
-            if entry.is_intermediate() {
-                continue;
+        loop {
+            while let Some(entry) = self.page.next().await? {
+                if entry.is_intermediate() {
+                    continue;
+                }
+                if entry.is_ref() {
+                    self.referred = true;
+                    continue;
+                }
+                self.empty = false;
+                return Entry::new(entry).map(Some);
             }
-            if entry.is_ref() {
-                self.referred = true;
-                continue;
+            let result = self.page.finish().await;
+            if result.rc != 0 {
+                return Err(LdapError::Result(result.rc, result.text));
             }
-            self.empty = false;
-            return Entry::new(entry).map(Some);
+            let cookie = cookie(&result.ctrls);
+            if cookie.is_empty() {
+                break;
+            }
+            self.page = page(&mut self.ldap, self.search, self.page_size, cookie).await?;
         }
-        let result = self.stream.finish().await;
-        match result.rc {
-            // Everything lies elsewhere: that is not the same as nothing.
-            0 if self.empty && self.referred => {
-                Err(LdapError::Result(error::REFERRAL, "only references to other servers".into()))
-            }
-            0 => Ok(None),
-            code => Err(LdapError::Result(code, result.text)),
+        // Everything lies elsewhere: that is not the same as nothing.
+        if self.empty && self.referred && !self.may_be_empty {
+            let why = "only references to other servers".into();
+            return Err(LdapError::Result(error::REFERRAL, why));
         }
+        Ok(None)
     }
+}
+
+/// Asks for a page: the first one, or the one to which a cookie leads.
+async fn page<'a>(
+    ldap: &mut Ldap,
+    search: Search<'a>,
+    size: i32,
+    cookie: Vec<u8>,
+) -> Result<Running<'a>, LdapError> {
+    let (scope, filter) = (search.scope.into(), search.filter.as_str());
+    let control = RawControl::from(PagedResults { size, cookie });
+    let ldap = ldap.with_controls(control);
+    let stream = ldap.streaming_search(search.base, scope, filter, search.attributes).await?;
+    Ok(Running(Some(stream)))
+}
+
+/// Leads to the next page; empty: there is none.
+fn cookie(controls: &[Control]) -> Vec<u8> {
+    // Their values were checked when they came (`guard.rs`).
+    let pages = controls.iter().find_map(|control| match control {
+        Control(Some(ControlType::PagedResults), control) => Some(control.parse::<PagedResults>()),
+        _ => None,
+    });
+    pages.map_or_else(Vec::new, |page| page.cookie)
 }
 
 /// The server, too, is told how long an answer is wanted (RFC 4511 section 4.5.1.5).

@@ -15,6 +15,11 @@ pub struct Status {
     pub mode: Option<CacheMode>,
     /// How far the replica is.
     pub phase: Phase,
+    /// How many entries were read so far, while all are.
+    pub loaded: u64,
+    /// When the replica was last in step with the directory, in seconds since 1970; 0: not since
+    /// it last began.
+    pub in_step: u64,
     /// What is in the table, if there is one.
     pub table: Option<TableStatus>,
     /// How many lookups the daemon answered from the table since it was started.

@@ -1,13 +1,16 @@
 //! The time that freshness is counted in.
 //!
 //! Seconds since the machine was started, from `CLOCK_MONOTONIC_COARSE`: reading it
-//! is no system call, takes a few nanoseconds, and no `date(1)` sets it back.
+//! is no system call, takes a few nanoseconds, and no `date(1)` sets it back. It stands
+//! still while the machine is suspended: what was fresh before is as fresh afterwards,
+//! until the daemon doubts it. The clock that goes on is a system call.
 
-/// A time, in seconds since the machine was started.
+/// A time, in seconds since the machine was started, without those of suspension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Now(pub u32);
 
-/// A moment: a 64th of a second. Counts on from 2^32 at 0.
+/// A moment: a 64th of a second. Counts on from 2^32 at 0, so of two moments nobody can
+/// tell which one is the later; they are the same or they aren't.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment(pub u32);
 
@@ -31,14 +34,6 @@ impl Now {
     }
 }
 
-impl Moment {
-    /// Whether this moment lies behind the other one.
-    pub fn is_after(self, other: Self) -> bool {
-        let ahead = self.0.wrapping_sub(other.0);
-        ahead != 0 && ahead <= u32::MAX / 2
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,15 +42,8 @@ mod tests {
     fn the_time_goes_on() {
         let (now, moment) = Now::with_moment();
         assert!(now > Now(0) && Now::read() >= now);
-        while !Now::with_moment().1.is_after(moment) {
+        while Now::with_moment().1 == moment {
             std::hint::spin_loop();
         }
-    }
-
-    #[test]
-    fn moments_are_in_order_where_they_count_from_0_again() {
-        assert!(Moment(0).is_after(Moment(u32::MAX)));
-        assert!(!Moment(u32::MAX).is_after(Moment(0)));
-        assert!(!Moment(7).is_after(Moment(7)));
     }
 }

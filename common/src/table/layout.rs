@@ -12,10 +12,10 @@
 //!  3      seed of the hash
 //!  4      first word of the index
 //!  5      number of slots in the index, a power of two
-//!  6      where the header's fixed part ends: unused, 0
+//!  6, 7   unused, 0
 //!         -- one cache line that the writer changes --
-//!  8      alive until: the daemon's heartbeat, in seconds of `clock::Now`;
-//!         0: this file is sealed, or has been replaced
+//!  8      alive until: the daemon's heartbeat, in seconds of `clock::Now`, at most
+//!         [`FURTHEST_PROMISE`] ahead; 0: this file is sealed, or has been replaced
 //!  9      complete until: as long as this lies ahead, what isn't here
 //!         isn't in the directory
 //! 10      number of the last published change
@@ -71,6 +71,9 @@
 //! begins, its high 29 bits are in the tag. Probing goes on slot by slot, around the end of the
 //! index, for at most [`MAX_PROBE`] slots.
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("a table may be longer than the addresses of this machine: make MAX_WORDS fit them");
+
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The first word: "ROLLCALL" where the low byte comes first, so that a file of
@@ -101,6 +104,12 @@ pub mod header {
     pub const ENTRIES: usize = 21;
 }
 
+/// For how many seconds a heartbeat promises that there will be another one.
+pub const PROMISE: u32 = 5;
+/// The furthest promise that is believed, in seconds. One that lies further ahead is of another clock:
+/// a file that has survived a restart of the machine, or of another time namespace
+/// (`time_namespaces(7)`).
+pub const FURTHEST_PROMISE: u32 = 60;
 /// The most slots that a probe looks at.
 pub const MAX_PROBE: usize = 1024;
 /// The most words of a file: 16 GiB, far from what an offset could reach.

@@ -13,7 +13,7 @@
 //! A page of a mapping that the file doesn't have any more, or for which the file system
 //! has no room, can't be read: the kernel kills whoever tries. What protects readers:
 //!
-//! * The writer allocates all blocks of a file (`posix_fallocate(3)`) before
+//! * The writer allocates all blocks of a file (`fallocate(2)`) before
 //!   anybody sees it. So a full file system breaks nothing.
 //! * A file never shrinks. A larger or smaller one is another file.
 //! * A length is checked before it is mapped, and all reading stays within it.

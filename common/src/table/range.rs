@@ -5,6 +5,12 @@
 //! reserved, and when it is let go of, zeros take its place in one step
 //! (`MAP_FIXED`, `mmap(2)`). The range is never given back: addresses are all that it costs.
 //!
+//! One step it is where it succeeds. Kernels before 6.12 or so first unmap, and may fail then
+//! for want of memory for their own notes: that leaves a hole, and somebody else's memory may come
+//! to lie in it. So where a file can't be mapped at all is found out elsewhere
+//! ([`can_be_mapped`]), and a range in which it failed after all is forgotten, neither
+//! filled nor unmapped: what lies in it may not be ours.
+//!
 //! Behind the file's end there are zeros as well, up to the end of the range. So
 //! the range's length is all that a reader has to know, and its size is a power of two, which
 //! fits, beside the address of a page, into one word: whoever reads that word
@@ -53,9 +59,28 @@ impl Place {
     }
 }
 
+/// Maps so many bytes of a file somewhere, and lets go of them again.
+///
+/// # Errors
+/// Where the kernel doesn't want that at all: a filter of system calls (`seccomp(2)`), a policy,
+/// a file system that has no such files, too many mappings.
+pub(super) fn can_be_mapped(file: &OwnedFd, bytes: usize) -> Result<(), Errno> {
+    let (nowhere, fd) = (ptr::null_mut(), file.as_raw_fd());
+    // SAFETY: a new mapping, at a place that the kernel chooses.
+    let start = unsafe { libc::mmap(nowhere, bytes, libc::PROT_READ, MAP_SHARED, fd, 0) };
+    if start == MAP_FAILED {
+        return Err(last_error());
+    }
+    // SAFETY: it was made just now, and nobody has read from it.
+    unsafe { libc::munmap(start, bytes) };
+    Ok(())
+}
+
 impl Range {
     /// Reserves so many bytes, or more. All of them are 0.
     pub(super) fn reserve(bytes: usize) -> Result<Self, Errno> {
+        #[cfg(test)]
+        RESERVED.set(RESERVED.get() + 1);
         let size = bytes.max(SMALLEST).checked_next_power_of_two().ok_or(Errno::NOMEM)?;
         let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
         // SAFETY: a new mapping, at a place that the kernel chooses.
@@ -73,8 +98,9 @@ impl Range {
 
     /// What is in it.
     pub(super) fn words(self) -> &'static [AtomicU64] {
-        // SAFETY: `reserve` made a range of this size, which is never unmapped or
-        // made unreadable; what changes in it changes under atomic words.
+        // SAFETY: `reserve` made a range of this size, which is never unmapped but by a kernel
+        // that fails in the middle of `replace`: see the head of this file. What changes
+        // in it changes under atomic words.
         unsafe { std::slice::from_raw_parts(self.start().cast(), self.bytes() / 8) }
     }
 
@@ -104,6 +130,12 @@ impl Range {
     fn start(self) -> *mut c_void {
         self.0.map_addr(|address| address & !SIZE)
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many ranges this thread has reserved.
+    pub(super) static RESERVED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::clock::Now;
 use super::layout::{
-    Class, GONE, HEADER_WORDS, Key, Kind, MAGIC, MAX_PROBE, NEVER, VERSION, header, high, low,
+    Class, FURTHEST_PROMISE, GONE, HEADER_WORDS, Key, Kind, MAGIC, MAX_PROBE, NEVER, VERSION,
+    header, high, low,
 };
 use super::records::{Damaged, Gids, GroupRecord, Record, UserRecord};
 
@@ -69,10 +70,14 @@ impl<'a> Table<'a> {
     /// The table, if its daemon lives. `None` if it was replaced, too.
     #[inline]
     pub fn fresh(self, now: Now) -> Option<View<'a>> {
-        if self.until(header::ALIVE_UNTIL)? <= now {
+        // 0 and everything that has passed is far ahead, counted without a sign.
+        let ahead = self.until(header::ALIVE_UNTIL)?.0.wrapping_sub(now.0);
+        if ahead.wrapping_sub(1) >= FURTHEST_PROMISE {
             return None;
         }
         let complete = self.until(header::COMPLETE_UNTIL)? > now;
+        // Pairs with the release in which the writer says so: all the rest is seen, too.
+        fence(Ordering::Acquire);
         self.view(Some(now), complete)
     }
 
@@ -153,6 +158,31 @@ impl<'a> View<'a> {
     /// user of the directory. None at all is [`Answer::NotFound`].
     #[inline]
     pub fn groups_of(&self, name: &[u8]) -> Answer<Gids<'a>> {
+        // They are in one of two records, and a change may move them from one to the other
+        // between the two probes: then both say that there are none.
+        for _ in 0..2 {
+            let before = self.change();
+            let answer = self.groups_by_two_probes(name);
+            if !matches!(answer, Answer::NotFound) {
+                return answer;
+            }
+            // Whoever saw anything of a change sees its number from here on.
+            fence(Ordering::Acquire);
+            if self.change() == before {
+                return answer;
+            }
+        }
+        Answer::Unknown
+    }
+
+    /// The number of the last change that is seen from here on.
+    #[inline]
+    fn change(&self) -> Option<u64> {
+        Some(self.words.get(header::CHANGE)?.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    fn groups_by_two_probes(&self, name: &[u8]) -> Answer<Gids<'a>> {
         let found = self.find(Key::UserName(name));
         let gids = match found.and_then(UserRecord::of) {
             // Under another name of the user it is the groups of that name that count.
@@ -160,6 +190,8 @@ impl<'a> View<'a> {
             _ => None,
         };
         match gids {
+            // Of any age, the user may be in some by now.
+            Some(gids) if gids.is_empty() && self.now.is_none() => Answer::Unknown,
             Some(gids) if gids.is_empty() => Answer::NotFound,
             Some(gids) => Answer::Found(gids),
             None => self.find(Key::GidsOf(name)).and_then(Gids::of),
@@ -167,8 +199,9 @@ impl<'a> View<'a> {
     }
 
     /// The users from this slot on: the next one and the slot after it; `None` at
-    /// the end. Start with 0. Each user is given once, whatever is changed meanwhile,
-    /// unless the user is renamed.
+    /// the end. Start with 0. Each user who is there all the time is given once, whatever
+    /// is changed meanwhile. One who is renamed, or removed and put again, may be given
+    /// twice or not at all.
     pub fn next_user(&self, slot: usize) -> Option<(UserRecord<'a>, usize)> {
         self.next(slot, Class::UserName, UserRecord::of)
     }
@@ -213,9 +246,19 @@ impl<'a> View<'a> {
     fn find(&self, key: Key<'_>) -> Answer<Record<'a>> {
         match self.probe(key) {
             Ok(Some(record)) => self.judge(record, key),
-            Ok(None) if self.complete => Answer::NotFound,
+            Ok(None) if self.is_still_complete() => Answer::NotFound,
             _ => Answer::Unknown,
         }
+    }
+
+    /// Whether everything was here at the end of a probe, too: a reader may have been
+    /// stopped before it, until the table was complete no more and things were left out.
+    #[inline]
+    fn is_still_complete(&self) -> bool {
+        let (true, Some(now)) = (self.complete, self.now) else { return false };
+        // Whoever saw that something is left out sees what was said before that.
+        fence(Ordering::Acquire);
+        Table { words: self.words }.until(header::COMPLETE_UNTIL).is_some_and(|until| until > now)
     }
 
     /// The record that a key leads to, whatever it says.
@@ -257,11 +300,7 @@ impl<'a> View<'a> {
         // the records of that change, and nobody sees half of a change afterwards.
         // The link is read after it: until the publication the writer may change its
         // mind about the new side, or about the whole change.
-        let published = if self.ahead {
-            u64::MAX
-        } else {
-            self.words.get(header::CHANGE).ok_or(Damaged)?.load(Ordering::Acquire)
-        };
+        let published = if self.ahead { u64::MAX } else { self.change().ok_or(Damaged)? };
         let (Some(change), Some(sides)) = (record.word(1), record.word(2)) else {
             return Err(Damaged);
         };

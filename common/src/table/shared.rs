@@ -23,13 +23,24 @@
 //! the child. The child may take over at any point:
 //! the live range is whole at each of them, and what is in the other one is overwritten.
 //! (A program that leaves an exchange by `siglongjmp(3)` out of a signal handler keeps what it
-//! has mapped, and asks the daemon when that is no longer fresh.)
+//! has mapped, and asks the daemon when that is no longer fresh. So does a child that was forked in
+//! the middle of an exchange and has the number of that process: in a namespace of its own.)
+//!
+//! A child that shares its parent's memory (`vfork(2)`, `CLONE_VM`) may do nothing but execute another program.
+//! One that looks somebody up all the same may take over from a thread that is alive. Each of the two
+//! may put zeros where the other one has mapped a file. So a reader looks whether what it has
+//! read from is a table still, and zeros in the live range are a reason to map the file anew.
 //!
 //! **When** is decided by the table's heartbeat. When it doesn't beat (the daemon has gone, or
 //! has put another file in place), each lookup looks whether another file is there, before
-//! it asks the daemon. A file that is gone is let go of then. While it beats, a process looks once in
+//! it asks the daemon. A file that is gone is let go of then. Where a file can't be mapped, nobody
+//! tries again within the same second. While it beats, a process looks once in
 //! each [`Moment`]: the heart of a daemon that was killed goes on for some seconds, and
 //! its successor's file may be there already. And see [`super::map`] for a file that was cut short.
+//! A process that looks nobody up looks at nothing: it keeps the file that it had, of
+//! the size of a table, until its next lookup. So on a host whose table is replaced now and then, as
+//! many old files take their memory in `/run` as there are such that an idle process has: one for each
+//! replacement, and no more than there are processes.
 //!
 //! **Where** is a path, looked at from inside programs that may have changed their
 //! root folder since. Who decides what lies there may be somebody else then, so
@@ -41,8 +52,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use super::clock::{Moment, Now};
+use super::layout::MAGIC;
 use super::map::{self, Identity, MapError, Mapping};
-use super::range::{Place, Range};
+use super::range::{self, Place, Range};
 use super::reader::{Table, View, read_before};
 use crate::{direct, paths};
 
@@ -59,8 +71,10 @@ pub struct Shared {
     sealed: &'static str,
     /// How many times files were exchanged.
     swaps: AtomicU32,
-    /// The moment in which the file's length was last looked at.
+    /// The moment in which the file at the path was last looked at.
     looked: AtomicU32,
+    /// The second in which a file could last not be mapped; 0: none.
+    failed: AtomicU32,
     places: [Place; 2],
     /// The process that exchanges files right now; 0: none.
     swapper: AtomicU32,
@@ -87,6 +101,7 @@ impl Shared {
             sealed,
             swaps: AtomicU32::new(0),
             looked: AtomicU32::new(0),
+            failed: AtomicU32::new(0),
             places: [Place::new(), Place::new()],
             swapper: AtomicU32::new(0),
             mapped: (AtomicU64::new(0), AtomicU64::new(0), AtomicUsize::new(0)),
@@ -98,7 +113,7 @@ impl Shared {
     #[inline]
     pub fn glance<T>(&self, mut read: impl FnMut(View<'_>) -> T) -> Option<T> {
         let (now, moment) = Now::with_moment();
-        if moment.is_after(Moment(self.looked.load(Ordering::Relaxed))) {
+        if moment != Moment(self.looked.load(Ordering::Relaxed)) {
             return None;
         }
         match self.read(|table| table.fresh(now), &mut read) {
@@ -111,13 +126,13 @@ impl Shared {
     /// more than once; what it says counts only where it is returned.
     pub fn with_fresh<T>(&self, mut read: impl FnMut(View<'_>) -> T) -> Option<T> {
         let (now, moment) = Now::with_moment();
-        self.look_at_file(moment);
+        self.look_at_file(now, moment);
         let mut renewed = false;
         for _ in 0..TRIES {
             match self.read(|table| table.fresh(now), &mut read) {
                 Reading::Done(result) => return Some(result),
                 Reading::Raced => {}
-                Reading::Nothing if renewed || !self.renew() => return None,
+                Reading::Nothing if renewed || !self.renew(now) => return None,
                 Reading::Nothing => renewed = true,
             }
         }
@@ -127,6 +142,9 @@ impl Shared {
     /// Reads the table whatever its age, or else the sealed copy: for those who have nobody to
     /// ask. See [`Table::of_any_age`].
     pub fn of_any_age<T>(&self, mut read: impl FnMut(View<'_>) -> T) -> Option<T> {
+        // Somebody may have asked the daemon for seconds since the last look.
+        let (now, moment) = Now::with_moment();
+        self.look_at_file(now, moment);
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
         for _ in 0..TRIES {
             match self.read(|table| table.of_any_age(wall), &mut read) {
@@ -136,8 +154,8 @@ impl Shared {
             }
         }
         // Another thread is about to map it, or there is no room for ranges; or
-        // there is only the sealed copy, which is mapped for each lookup anew: that
-        // is before the daemon has ever been started, and won't last.
+        // there is only the sealed copy, which is mapped for each lookup anew: between
+        // the start of the machine and that of the daemon, however long that takes.
         [self.live, self.sealed].iter().find_map(|path| {
             let mapping = open(path).ok()?;
             Some(read(mapping.table()?.of_any_age(wall)?))
@@ -167,9 +185,14 @@ impl Shared {
         let Some(range) = self.place(swaps).load() else { return Reading::Nothing };
         let result = Table::new(range.words()).and_then(view).map(read);
         read_before();
+        let is_table = |range: Range| {
+            range.words().first().is_some_and(|word| word.load(Ordering::Relaxed) == MAGIC)
+        };
         match result {
             // Zeros would only be seen after this number was raised.
             _ if self.swaps.load(Ordering::Relaxed) != swaps => Reading::Raced,
+            // But for those of a child that shares our memory.
+            Some(_) if !is_table(range) => Reading::Raced,
             Some(result) => Reading::Done(result),
             None => Reading::Nothing,
         }
@@ -184,28 +207,29 @@ impl Shared {
     /// Looks at the file once a moment: lets go of one that was cut short, and maps one that
     /// has taken its place. The old one says so itself when its daemon put the new one
     /// there, but a daemon that was killed can't tell its readers that it has a successor.
-    fn look_at_file(&self, moment: Moment) {
-        let before = self.looked.load(Ordering::Relaxed);
-        let due = moment.is_after(Moment(before));
-        let (relaxed, new) = (Ordering::Relaxed, moment.0);
-        if due
-            && self.looked.compare_exchange(before, new, relaxed, relaxed).is_ok()
-            && let Some(swapper) = Swapper::begin(self)
-            && swapper.mapped() != Identity::NONE
+    fn look_at_file(&self, now: Now, moment: Moment) {
+        if moment == Moment(self.looked.load(Ordering::Relaxed)) {
+            return;
+        }
+        // If somebody exchanges files right now, that one has looked at them just before.
+        let Some(swapper) = Swapper::begin(self) else { return };
+        if swapper.mapped() != Identity::NONE
             && let Ok(file) = Identity::at(self.path())
             && file != swapper.mapped()
         {
             if swapper.mapped().was_cut_to(file) {
                 swapper.let_go();
             } else if direct::is_same_root() {
-                swapper.renew();
+                swapper.renew(now);
             }
         }
+        // Only now: until then the others don't read on the strength of a look that isn't done.
+        self.looked.store(moment.0, Ordering::Relaxed);
     }
 
     /// Maps the file at the path, if it is another one. Whether it did.
-    fn renew(&self) -> bool {
-        Swapper::begin(self).is_some_and(|swapper| direct::is_same_root() && swapper.renew())
+    fn renew(&self, now: Now) -> bool {
+        Swapper::begin(self).is_some_and(|swapper| direct::is_same_root() && swapper.renew(now))
     }
 }
 
@@ -259,16 +283,23 @@ impl<'a> Swapper<'a> {
         self.0.mapped.2.store(bytes, Ordering::Relaxed);
     }
 
-    fn renew(&self) -> bool {
+    fn renew(&self, now: Now) -> bool {
+        // A daemon answers meanwhile; a filter that forbids it won't change its mind soon.
+        if now.0 == self.0.failed.load(Ordering::Relaxed) {
+            return false;
+        }
         let mapped = self.mapped();
         let path = self.0.path();
-        if mapped != Identity::NONE && Identity::at(path) == Ok(mapped) {
+        if mapped != Identity::NONE && Identity::at(path) == Ok(mapped) && self.is_table() {
             return false;
         }
         match self.exchange(path) {
             Ok(()) => true,
             // For want of memory or descriptors: better an old table than none.
-            Err(MapError::Failed(_)) => false,
+            Err(MapError::Failed(_)) => {
+                self.0.failed.store(now.0, Ordering::Relaxed);
+                false
+            }
             Err(_) => {
                 if mapped != Identity::NONE {
                     self.let_go();
@@ -278,23 +309,35 @@ impl<'a> Swapper<'a> {
         }
     }
 
+    /// Whether there is a table in the live range.
+    fn is_table(&self) -> bool {
+        let live = self.0.place(self.swaps()).load();
+        live.is_some_and(|range| Table::new(range.words()).is_some())
+    }
+
     /// Maps the file at this path instead of the one that is mapped.
     fn exchange(&self, path: &Path) -> Result<(), MapError> {
         let (file, identity) = map::open(path)?;
+        range::can_be_mapped(&file, identity.bytes)?;
         let next = self.swaps().wrapping_add(1);
         let place = self.0.place(next);
-        let range = match place.load().filter(|range| range.bytes() >= identity.bytes) {
+        let fits = |range: &Range| range.bytes() >= identity.bytes;
+        let range = match place.load().filter(fits) {
             Some(range) => range,
             None => Range::reserve(identity.bytes).inspect_err(|_| {
-                // There is no room for two; in the next lookup there will be for one.
-                self.let_go();
+                // There is no room for two. If the range that is live is large enough, the
+                // next try has that one.
+                if self.0.place(self.swaps()).load().as_ref().is_some_and(fits) {
+                    self.let_go();
+                }
             })?,
         };
-        place.store(Some(range));
         if let Err(errno) = range.map(&file, identity.bytes) {
+            // Nobody knows what lies there now.
             place.store(None);
             return Err(errno.into());
         }
+        place.store(Some(range));
         // What follows the file in the range isn't part of it.
         if range.words().get(..identity.bytes / 8).and_then(Table::new).is_none() {
             self.clear(next);

@@ -40,9 +40,9 @@ mod sheet;
 pub use change::Change;
 pub use file::Memory;
 
-use super::layout::{HEADER_WORDS, MAX_WORDS, header};
+use super::layout::{MAX_WORDS, header};
 use place::{Identity, Temporary};
-use rebuild::{Kept, MORE_WORDS, Size};
+use rebuild::{Kept, MORE_WORDS, NoCopy, Size};
 use sheet::Sheet;
 
 /// What a key leads to.
@@ -71,7 +71,8 @@ pub struct Room {
 /// Times that the daemon writes into the header.
 #[derive(Clone, Copy, Debug)]
 pub struct Heartbeat {
-    /// Until when the daemon promises to write again.
+    /// Until when the daemon promises to write again; not further ahead than
+    /// [`FURTHEST_PROMISE`](super::layout::FURTHEST_PROMISE).
     pub alive_until: Now,
     /// Until when what isn't in the table isn't in the directory; `Now(0)`: the
     /// table isn't complete.
@@ -231,7 +232,8 @@ impl Writer {
 
     /// Puts another table in the place of this one, with those keys only for which
     /// `keep` says so: it is given the key, what that leads to, and when that expires.
-    /// For a bounded number of keys, and for a file that somebody has removed.
+    /// For a bounded number of keys, and for a file that somebody has removed. Where anything
+    /// but an absence is left out, the table isn't complete until the next beat says so.
     ///
     /// # Errors
     /// When there is no room for it, or the folder can't be written to; then everything stays as it is.
@@ -249,22 +251,33 @@ impl Writer {
     /// # Errors
     /// When the folder can't be written to.
     pub fn seal(&self, path: &Path) -> io::Result<()> {
-        let mut copy = Temporary::create(path)?;
+        Self::place_sealed(path, &self.sealed_copy())
+    }
+
+    /// The bytes of a sealed copy, for [`Writer::place_sealed`].
+    pub fn sealed_copy(&self) -> Vec<u8> {
         let used = self.sheet.counts.used;
-        let mut bytes = Vec::with_capacity(HEADER_WORDS * 8);
-        for from in (0..used).step_by(HEADER_WORDS) {
-            bytes.clear();
-            for at in from..used.min(from + HEADER_WORDS) {
-                let word = match at {
-                    header::WORDS => used as u64,
-                    header::ALIVE_UNTIL | header::COMPLETE_UNTIL => 0,
-                    _ => self.sheet.memory().words()[at].load(Relaxed),
-                };
-                bytes.extend_from_slice(&word.to_ne_bytes());
-            }
-            copy.write_all(&bytes)?;
+        let mut bytes = Vec::with_capacity(used * 8);
+        for (at, word) in self.sheet.memory().words()[..used].iter().enumerate() {
+            let word = match at {
+                header::WORDS => used as u64,
+                header::ALIVE_UNTIL | header::COMPLETE_UNTIL => 0,
+                _ => word.load(Relaxed),
+            };
+            bytes.extend_from_slice(&word.to_ne_bytes());
         }
-        copy.place_for_good()?;
+        bytes
+    }
+
+    /// Writes a sealed copy as [`Writer::seal`] does. It takes as long as the disk does, and
+    /// needs no writer, so another thread than the writer's can do it.
+    ///
+    /// # Errors
+    /// When the folder can't be written to.
+    pub fn place_sealed(path: &Path, copy: &[u8]) -> io::Result<()> {
+        let mut file = Temporary::create(path)?;
+        file.write_all(copy)?;
+        file.place_for_good()?;
         Ok(())
     }
 
@@ -355,12 +368,23 @@ impl Draft {
     fn of(path: Option<&Path>, from: &Sheet, kept: &Kept, mut size: Size) -> io::Result<Self> {
         loop {
             let mut draft = Self::new(path, size)?;
-            if kept.copy(from, &mut draft.sheet).is_some() {
-                draft.sheet.settle();
-                draft.sheet.succeed(from);
-                return Ok(draft);
+            match kept.copy(from, &mut draft.sheet) {
+                Ok(()) => {}
+                Err(NoCopy::Crowded) => {
+                    size = size.doubled();
+                    continue;
+                }
+                Err(NoCopy::Damaged) => {
+                    let what = "somebody else has written to the table";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+                }
             }
-            size = size.doubled();
+            draft.sheet.settle();
+            draft.sheet.succeed(from);
+            if !kept.whole {
+                draft.sheet.is_incomplete();
+            }
+            return Ok(draft);
         }
     }
 }

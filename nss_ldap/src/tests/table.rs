@@ -45,7 +45,7 @@ impl Host {
             change.put(Fact::Group(group), &keys, NEVER).unwrap();
         }
         change.commit().unwrap();
-        beat(&mut writer, 3600);
+        beat(&mut writer, 60);
         writer.publish().unwrap();
         writer
     }
@@ -207,7 +207,7 @@ fn names_and_ids_of_this_host_never_reach_table_or_daemon() {
 fn whom_the_table_does_not_know_the_daemon_is_asked_about() {
     let host = Host::new();
     let mut writer = host.publish(&[user("alice")], &[]);
-    let alive_until = Now(Now::read().0 + 100);
+    let alive_until = Now(Now::read().0 + 60);
     let incomplete = Heartbeat { alive_until, complete_until: Now(0), heard: 1, max_stale: 1 };
     writer.beat(incomplete);
     let ask = |_: &Request| Response::User(user("bob"));
@@ -365,7 +365,7 @@ fn eight_threads_read_whole_answers_while_tables_change_and_are_replaced() {
                 let keys = [Key::UserName(b"alice"), Key::Uid(uid)];
                 change.put(Fact::User(&user, None), &keys, NEVER).unwrap();
                 change.commit().unwrap();
-                beat(&mut writer, 3600);
+                beat(&mut writer, 60);
             }
         }
         over.store(true, Ordering::Relaxed);

@@ -22,7 +22,7 @@ pub(crate) fn run(options: FlushOptions) -> Done {
     match Client::Socket(&options.socket).ask(&Request::Flush(what), deadline) {
         Response::Done => Ok(()),
         Response::Refused(Refused::NotRoot) => Err("only root may do this; try sudo".into()),
-        Response::Unavailable(why) => Err(format!("nothing was read anew: {why}").into()),
+        Response::Unavailable(why) => Err(format!("not everything was read anew: {why}").into()),
         _ => Err("the daemon answered something else".into()),
     }
 }

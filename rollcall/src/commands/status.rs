@@ -29,7 +29,7 @@ fn summary(status: &Status, now: u64) -> Result<String, fmt::Error> {
     let mut text = String::new();
     writeln!(text, "rollcall {} has been running for {}:", status.version, span(status.running))?;
     let mut line = |key: &str, value: &str| writeln!(text, "  {key:<12} {value}");
-    line("kept", kept(status))?;
+    line("kept", &kept(status))?;
     let table = status.table.map_or("none".into(), |facts| table(&facts));
     line("table", &table)?;
     let (hits, searches) = (status.hits, status.searches);
@@ -45,24 +45,40 @@ fn summary(status: &Status, now: u64) -> Result<String, fmt::Error> {
         0 => "never".into(),
         heard => format!("{} ago", span(now.saturating_sub(heard))),
     };
-    line("heard of", &heard)?;
+    line("heard of", &format!("the directory last answered {heard}"))?;
+    if status.in_step > 0 {
+        line("copy", &format!("last in step {} ago", span(now.saturating_sub(status.in_step))))?;
+    }
     if let Some(why) = &status.outage {
         line("outage", &why.replace('\n', " "))?;
     }
     Ok(text)
 }
 
-fn kept(status: &Status) -> &'static str {
+fn kept(status: &Status) -> String {
+    if status.phase == Phase::Loading && status.loaded > 0 {
+        return format!(
+            "what was asked for, while all users and groups are read ({} so far)",
+            status.loaded
+        );
+    }
     match (status.mode, status.phase) {
         (None, _) => "nothing: the configuration can't be used",
         (Some(CacheMode::Off), _) => "nothing (mode off)",
         (Some(CacheMode::OnDemand), _) => "what was asked for (mode on-demand)",
         (_, Phase::Loading) => "what was asked for, while all users and groups are read",
         (_, Phase::InStep) => "all users and groups, in step with the directory",
+        (_, Phase::OutOfStep) if status.in_step == 0 => {
+            "what was asked for: the copy can't be loaded, so lookups ask the directory on demand"
+        }
         (_, Phase::OutOfStep) => "all users and groups that were heard of; not in step",
-        (_, Phase::TooMany) => "what was asked for: more accounts than cache.max_replica",
+        (_, Phase::TooMany) => {
+            "what was asked for: more accounts than cache.max_replica; raise that, or set \
+             cache.mode = \"on-demand\" (a reload decides anew)"
+        }
         (_, Phase::Off) => "what was asked for",
     }
+    .into()
 }
 
 fn table(facts: &TableStatus) -> String {
@@ -107,6 +123,8 @@ mod tests {
             running: 3725,
             mode: Some(CacheMode::Auto),
             phase: Phase::InStep,
+            loaded: 0,
+            in_step: 990,
             table: Some(TableStatus { users: 3, groups: 2, keys: 10, size: 1 << 20, used: 5000 }),
             hits: 7,
             searches: 8,
@@ -128,8 +146,23 @@ mod tests {
              \x20 lookups      7 answered by the daemon from the table, 8 by the directory\n\
              \x20 requests     1 under way\n\
              \x20 servers      ldap://a, then ldap://b\n\
-             \x20 heard of     5 s ago\n"
+             \x20 heard of     the directory last answered 5 s ago\n\
+             \x20 copy         last in step 15 s ago\n"
         );
+    }
+
+    #[test]
+    fn a_copy_that_was_never_loaded_is_told_from_one_that_is_not_in_step() {
+        let failing = Status { phase: Phase::OutOfStep, ..status() };
+        assert!(summary(&failing, 1005).unwrap().contains("that were heard of; not in step"));
+        let text = summary(&Status { in_step: 0, ..failing }, 1005).unwrap();
+        assert!(text.contains("the copy can't be loaded"), "{text}");
+    }
+
+    #[test]
+    fn who_has_too_many_accounts_reads_what_to_do() {
+        let text = summary(&Status { phase: Phase::TooMany, ..status() }, 1005).unwrap();
+        assert!(text.contains("cache.max_replica") && text.contains("reload"), "{text}");
     }
 
     #[test]

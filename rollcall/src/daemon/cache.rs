@@ -32,25 +32,25 @@ mod status;
 mod vain;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use common::config::{CacheConfig, CacheMode, Timeouts};
 use common::deadline::Deadline;
 use common::handle::{Peer, Service};
-use common::protocol::{Flush, Phase, Refused, Request, Response, Unavailable};
+use common::protocol::{Request, Response};
 use common::table::Now;
 use common::table::layout::header;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::replica;
-use super::table::{TableThread, wall};
+use super::table::{TableThread, no_later_than_now, wall};
 use age::{Verdict, judge};
 use learn::Lesson;
 use vain::Vain;
 
-pub(super) use age::LONG_AGO;
+pub(super) use age::{LONG_AGO, long_gone};
 pub(super) use asked::Asked;
 pub(super) use known::Known;
 pub(super) use learn::Kept;
@@ -79,6 +79,8 @@ pub(super) struct Cache {
     counters: Arc<Counters>,
     /// When these directories were last heard of, in seconds since 1970.
     heard: AtomicU64,
+    /// Another configuration has the table: nothing is put there any more.
+    stopped: AtomicBool,
 }
 
 /// What is answered, and what may be learned from it afterwards.
@@ -124,16 +126,18 @@ impl Cache {
             vain: Vain::new(config.cache.max_entries / 4),
             counters,
             heard: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
         })
     }
 
-    /// Takes the table into use. In the context of the runtime.
-    pub(super) fn start(&self, table: Arc<TableThread>) {
+    /// Takes the table into use. Until it is configured, which is awaited, each lookup
+    /// asks the directory: what is in it may be of other ones.
+    pub(super) async fn start(&self, table: Arc<TableThread>) {
         let (config, origin, service) = (self.config, self.origin.clone(), self.service.clone());
         let state = Arc::clone(&self.replica);
+        table.run(move |keeper| keeper.configure(config, origin)).await;
         let _ = self.table.set(Arc::clone(&table));
         let keeping = tokio::spawn(async move {
-            table.run(move |keeper| keeper.configure(config, origin)).await;
             if matches!(config.mode, CacheMode::Auto | CacheMode::Replica) {
                 let directories = service.directories().to_vec();
                 replica::run(directories, config, Arc::clone(&table), state).await;
@@ -145,6 +149,7 @@ impl Cache {
 
     /// Leaves the table to another configuration.
     pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
         let keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(keeping) = keeping {
             keeping.abort();
@@ -153,7 +158,13 @@ impl Cache {
 
     /// When the directory was last heard of here, in seconds since 1970.
     pub(super) fn heard(&self) -> u64 {
-        self.heard.load(Ordering::Relaxed)
+        no_later_than_now(self.heard.load(Ordering::Relaxed))
+    }
+
+    /// Has the replica look at everything, now, if there is one. In the context of the runtime.
+    pub(super) fn look_again(&self) {
+        let replica = Arc::clone(&self.replica);
+        tokio::spawn(async move { replica.resync().await });
     }
 
     /// Answers a request, from the table if it can. Whoever gets the answer should call
@@ -188,12 +199,15 @@ impl Cache {
         }
     }
 
-    /// Puts an answer of the directory into the table.
-    pub(super) async fn remember(&self, answer: Answer) {
+    /// Puts an answer of the directory into the table, unless there is too much to do.
+    pub(super) fn remember(&self, answer: Answer) {
         let (Some(Question { asked, started, epoch }), Some(table)) = (answer.lesson, self.table())
         else {
             return;
         };
+        if self.is_stopped() {
+            return;
+        }
         let Some(known) = Known::of_response(answer.response) else { return };
         // Those who shared one search have all got the same.
         let expires = age::expires(&known, started, &self.config);
@@ -206,7 +220,11 @@ impl Cache {
             self.vain.note(&asked, &known, Now::read(), Now(expires));
         }
         let lesson = Lesson { asked, known, started, epoch };
-        table.run(move |keeper| keeper.learn(&lesson)).await;
+        table.try_run(move |keeper| keeper.learn(&lesson));
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     /// The table, if there may be one.
@@ -224,8 +242,9 @@ impl Cache {
         match seen {
             Some((None, true, _)) => Verdict::Fresh(Known::Absent),
             Some((None, ..)) | None if self.vain.has(asked, now) => Verdict::Fresh(Known::Absent),
-            Some((known, _, heard)) => {
-                let unheard = wall().saturating_sub(heard.max(self.heard()));
+            Some((known, complete, heard)) => {
+                let silent = wall().saturating_sub(heard.max(self.heard()));
+                let unheard = if complete { 0 } else { silent };
                 judge(known, now, unheard, &self.config)
             }
             None => Verdict::Ask(None),
@@ -249,7 +268,9 @@ impl Cache {
         self.counters.searches.fetch_add(1, Ordering::Relaxed);
         let response = self.service.handle(peer, asked.request(), deadline).await;
         self.note(&response);
-        Answer { response, lesson: Some(Question { asked, started, epoch }) }
+        // The table may be about other directories by now.
+        let lesson = (!self.is_stopped()).then_some(Question { asked, started, epoch });
+        Answer { response, lesson }
     }
 
     /// Asks the directory behind those who got an older answer; once at a time for each key.
@@ -264,7 +285,7 @@ impl Cache {
             // It is asked for nobody: a uid that no process has.
             let peer = Peer { uid: u32::MAX };
             let answer = cache.search(peer, asked.clone(), table, deadline).await;
-            cache.remember(answer).await;
+            cache.remember(answer);
         });
     }
 
@@ -274,41 +295,6 @@ impl Cache {
         if !silent {
             self.heard.store(wall(), Ordering::Relaxed);
         }
-    }
-
-    async fn flush(&self, peer: Peer, flush: Flush, deadline: Deadline) -> Response {
-        if !peer.is_root() {
-            return Response::Refused(Refused::NotRoot);
-        }
-        // Who asks from now on doesn't get the answer of a search that began before.
-        self.service.forget_searches();
-        self.vain.clear();
-        let Some(table) = self.table() else { return Response::Done };
-        let is_replica =
-            matches!(self.replica.phase(), Phase::Loading | Phase::InStep | Phase::OutOfStep);
-        let work = async {
-            if is_replica {
-                // Whatever the replica has missed, this finds.
-                self.replica.resync().await;
-                return match self.replica.failure() {
-                    Some(why) => Response::Unavailable(Unavailable::Directory(why)),
-                    None => Response::Done,
-                };
-            }
-            let done = table.run(move |keeper| match flush {
-                Flush::User(name) => keeper.forget_user(&name),
-                Flush::Group(name) => keeper.forget_group(&name),
-                Flush::All => keeper.doubt_everything(),
-            });
-            match done.await {
-                Some(()) => Response::Done,
-                None => Response::Unavailable(Unavailable::Daemon("see its log".into())),
-            }
-        };
-        let done = tokio::time::timeout_at(deadline.instant().into(), work).await;
-        // Of a search that began before and ended meanwhile.
-        self.vain.clear();
-        done.unwrap_or(Response::Unavailable(Unavailable::TimedOut))
     }
 }
 

@@ -73,9 +73,10 @@ pub(super) async fn serve(mut stream: UnixStream, caller: Caller, shared: Arc<Sh
         debug!(kind, caller.uid, caller.pid, outcome, ?elapsed);
     }
     reply(stream, response).await;
+    drop(slot);
     // Nobody waits for this.
     if let Some(cache) = cache {
-        cache.remember(answer).await;
+        cache.remember(answer);
     }
 }
 

@@ -1,9 +1,10 @@
-//! The unsafe calls: `fork(2)`, `close_range(2)`, glibc's `__nss_configure_lookup`; and
-//! the handler of SIGBUS.
+//! The unsafe calls: `fork(2)`, `close_range(2)`, `clock_gettime(2)`, glibc's
+//! `__nss_configure_lookup`; and the handler of SIGBUS.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use nix::unistd::ForkResult;
 
@@ -48,6 +49,20 @@ pub(super) fn close_what_was_inherited() {
     // standard error yet: `Detaching::unless`, which runs before any is opened,
     // is the only caller. A kernel without the call says ENOSYS, and all stays open.
     unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+}
+
+/// For how long the machine has been suspended since it was started (`clock_gettime(2)`).
+pub(super) fn suspended() -> Duration {
+    let read = |clock| {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` can be written. A clock that isn't known leaves it as it is.
+        unsafe { libc::clock_gettime(clock, &raw mut time) };
+        let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
+        Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), nanoseconds)
+    };
+    // Read first, so that a suspension in between counts at the next time.
+    let with = read(libc::CLOCK_BOOTTIME);
+    with.saturating_sub(read(libc::CLOCK_MONOTONIC))
 }
 
 /// Memory of tables: where each begins, and how many bytes it has. The last few of them:
@@ -101,6 +116,11 @@ extern "C" fn replace_page(
     info: *mut libc::siginfo_t,
     _context: *mut libc::c_void,
 ) {
+    // The instruction that is repeated may stand before a look at errno(3).
+    // SAFETY: glibc's own, of this thread, and always valid.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { errno.read() };
     // The smallest page of any machine that this runs on divides every larger one, and
     // mmap(2) wants the machine's own.
     // SAFETY: takes a number and returns one.
@@ -125,6 +145,8 @@ extern "C" fn replace_page(
         let placed = unsafe { libc::mmap(start, page, rights, flags, -1, 0) };
         if placed != libc::MAP_FAILED {
             CUT.store(address, Ordering::Relaxed);
+            // SAFETY: as above.
+            unsafe { errno.write(before) };
             return;
         }
     }

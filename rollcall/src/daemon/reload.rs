@@ -42,6 +42,8 @@ pub(super) struct Configuration {
     table: OnceLock<Arc<TableThread>>,
     /// Locked only to copy or set what is in it.
     in_use: Mutex<InUse>,
+    /// One reload at a time.
+    reloading: tokio::sync::Mutex<()>,
 }
 
 impl Configuration {
@@ -58,15 +60,15 @@ impl Configuration {
             Err(wrong) => return Err(wrong),
         };
         let (path, table, in_use) = (path.to_owned(), OnceLock::new(), Mutex::new(in_use));
-        Ok(Self { path, counters, table, in_use })
+        Ok(Self { path, counters, table, in_use, reloading: tokio::sync::Mutex::default() })
     }
 
     /// Has answers kept in this table from now on.
-    pub(super) fn keep_in(&self, table: Arc<TableThread>) {
+    pub(super) async fn keep_in(&self, table: Arc<TableThread>) {
+        let _ = self.table.set(Arc::clone(&table));
         if let Ok(active) = self.in_use() {
-            active.cache.start(Arc::clone(&table));
+            active.cache.start(table).await;
         }
-        let _ = self.table.set(table);
     }
 
     /// How things stand.
@@ -96,7 +98,10 @@ impl Configuration {
     ///
     /// A daemon that gave up root needs files here that its user can read; the
     /// error names the one that it can't.
-    pub(super) fn reload(&self) {
+    ///
+    /// What was in use answers until the table is made up for the new one, but puts nothing there.
+    pub(super) async fn reload(&self) {
+        let _one = self.reloading.lock().await;
         notify::reloading();
         match load(&self.path, &self.counters) {
             Ok(new) => {
@@ -104,7 +109,7 @@ impl Configuration {
                     old.cache.stop();
                 }
                 if let Some(table) = self.table.get() {
-                    new.cache.start(Arc::clone(table));
+                    new.cache.start(Arc::clone(table)).await;
                 }
                 *self.lock() = Ok(Arc::new(new));
                 info!("the configuration was read again");

@@ -15,9 +15,13 @@
 //! server. So now and then the ids of all entries are compared with those that are known: see
 //! `replica/poll.rs`. Whatever a poll finds is published as one change.
 //!
-//! **An outage.** The table is complete until some time after the last poll that worked. When
-//! polls fail that time runs out by itself: what is there is still found, but what
-//! isn't must be asked for, and nobody is told "no such user" because of an outage.
+//! **Trouble.** The table is complete until some time after the last poll that worked, and only
+//! until one has failed: from then on what is there is still found, but what isn't must be
+//! asked for, and nobody is told "no such user" because of an outage. If the directory
+//! answers lookups but can't be read, the replica is let go of: see `replica/trouble.rs`.
+//!
+//! **Several directories.** One that is down doesn't keep the changes of the others
+//! from being read.
 //!
 //! | file | idea |
 //! |---|---|
@@ -25,6 +29,7 @@
 //! | `replica/poll.rs` | reads one map of one directory, all of it or what has changed |
 //! | `replica/publish.rs` | brings the population into the table |
 //! | `replica/unchanged.rs` | whether there is anything to read |
+//! | `replica/trouble.rs` | why a poll failed, and what that means |
 //! | `replica/state.rs` | how it is doing, for `rollcall status` |
 
 use std::sync::Arc;
@@ -33,7 +38,6 @@ use std::time::{Duration, Instant};
 use common::config::{CacheConfig, CacheMode};
 use common::deadline::Deadline;
 use common::directory::Directory;
-use common::ldap::LdapError;
 use common::protocol::Map;
 use tracing::{info, warn};
 
@@ -41,15 +45,17 @@ mod poll;
 mod population;
 mod publish;
 mod state;
+mod trouble;
 mod unchanged;
 
 pub(super) use population::Population;
 pub(super) use state::State;
 
 use state::Phase;
+use trouble::{Failed, Trouble};
 
 use super::table::TableThread;
-use poll::{Extent, Readings};
+use poll::{DirectoryReadings, Extent, Readings};
 use publish::Home;
 
 /// After a poll that failed the next one is due after this long, and then after
@@ -57,26 +63,11 @@ use publish::Home;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// A directory that can't be loaded is tried again at least this often.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// But not so often if it is the table that can't be made: the server does its part
-/// each time.
-const NO_ROOM: Duration = Duration::from_secs(600);
-
-/// Why there is no poll, or no complete one.
-#[derive(Debug, thiserror::Error)]
-enum Failed {
-    /// The directory can't be read.
-    #[error("{0}")]
-    Directory(#[from] LdapError),
-    /// There are more accounts than the configuration allows.
-    #[error("there are more than {0} users and groups (cache.max_replica)")]
-    TooMany(usize),
-    /// The table can't be written.
-    #[error("the table can't be written: {0}")]
-    Table(#[from] std::io::Error),
-    /// The table's thread began from nothing, so this has to do so, too.
-    #[error("the table was lost")]
-    Lost,
-}
+/// But not so often if the directory can be read in part, or if it is the table that
+/// can't be made: the server does its part each time.
+const DEAR_WAIT: Duration = Duration::from_secs(600);
+/// How long to wait for the number of the last change. Without it everything is looked at.
+const NUMBER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Loads all users and groups, and keeps in step with the directories. Never
 /// returns, unless the population is too large for a replica.
@@ -87,7 +78,8 @@ pub(super) async fn run(
     state: Arc<State>,
 ) {
     let _running = state.start();
-    let mut replica = Replica { directories, cache, table, state, outage: false };
+    let worked = Instant::now();
+    let mut replica = Replica { directories, cache, table, state, told: None, worked };
     loop {
         let why = match replica.load().await {
             Ok(readings) => replica.follow(readings).await,
@@ -109,8 +101,10 @@ struct Replica {
     cache: CacheConfig,
     table: Arc<TableThread>,
     state: Arc<State>,
-    /// Whether the log has said that polls fail.
-    outage: bool,
+    /// What the log has said about polls that fail.
+    told: Option<Trouble>,
+    /// When a poll worked the last time, or when this began.
+    worked: Instant,
 }
 
 impl Replica {
@@ -134,12 +128,12 @@ impl Replica {
                 }
                 Err(why @ Failed::TooMany(_)) => return Err(why),
                 Err(why) => {
-                    self.failed(&why);
-                    let longest = if let Failed::Table(_) = why { NO_ROOM } else { LONGEST_WAIT };
-                    wait = (wait * 2).min(longest);
+                    self.failed(&why).await;
+                    let outage = Trouble::of(&why) == Trouble::Outage;
+                    wait = (wait * 2).min(if outage { LONGEST_WAIT } else { DEAR_WAIT });
                 }
             }
-            self.state.wait_or_request(wait).await;
+            self.state.wait_or_request(jittered(wait)).await;
         }
     }
 
@@ -162,40 +156,44 @@ impl Replica {
             let read = self.read(&mut readings, &home, extent).await;
             // What was read is true, even if it isn't all.
             let published = publish::publish(&self.table).await;
-            let result = read.and(published);
+            let result = match published {
+                Ok(()) => read,
+                Err(why) => Err(why),
+            };
             match result {
-                Ok(()) => {
-                    self.worked().await;
+                Ok(looked) => {
+                    if looked {
+                        self.worked().await;
+                    }
                     self.state.answer(requests);
                     (wait, backoff) = (jittered(self.cache.refresh), FIRST_WAIT);
                 }
                 Err(why @ (Failed::TooMany(_) | Failed::Lost)) => return why,
                 Err(why) => {
-                    self.failed(&why);
+                    let let_go = self.failed(&why).await;
                     self.state.answer(requests);
-                    wait = backoff.min(self.cache.refresh);
+                    if let_go {
+                        return why;
+                    }
+                    wait = jittered(backoff.min(self.cache.refresh));
                     backoff = (backoff * 2).min(LONGEST_WAIT);
                 }
             }
         }
     }
 
-    /// Reads all maps of all directories: users and groups at the same time, so that
-    /// the server and this host work at the same time.
+    /// Reads all directories, and then fails if one of them couldn't be read. Whether it
+    /// has looked at all of them: else nobody knows whether the table is in step.
     async fn read(
         &self,
         readings: &mut Readings,
         home: &Home,
         extent: Extent,
-    ) -> Result<(), Failed> {
+    ) -> Result<bool, Failed> {
+        let (mut looked, mut failed) = (true, None);
         for (number, (directory, readings)) in
             (0..).zip(self.directories.iter().zip(&mut readings.0))
         {
-            let last_change = || directory.last_change(Deadline::after(poll::PAGE_PATIENCE));
-            let change = last_change().await?;
-            if extent == Extent::Changes && readings.unchanged.may_leave_out(change) {
-                continue;
-            }
             let source = |map| poll::Source {
                 directory,
                 number,
@@ -204,18 +202,19 @@ impl Replica {
                 table: &self.table,
                 state: &self.state,
                 most: self.most(),
+                longest_pause: poll::longest_pause(self.cache.refresh),
             };
-            let (users, groups) = (source(Map::Users), source(Map::Groups));
-            tokio::try_join!(
-                users.read(&mut readings.users, extent),
-                groups.read(&mut readings.groups, extent),
-            )?;
-            if home.work(&self.table, |population| population.is_dirty()).await? {
-                readings.unchanged.found_a_change(change, last_change().await?);
+            match read_directory(source, readings, extent).await {
+                Ok(at_anything) => looked &= at_anything,
+                Err(why) if !matches!(why, Failed::Directory(_) | Failed::Vanished { .. }) => {
+                    return Err(why);
+                }
+                // Without one of the directories there is nothing to load.
+                Err(why) if matches!(home, Home::Building(_)) => return Err(why),
+                Err(why) => failed = failed.or(Some(why)),
             }
-            readings.unchanged.note(change);
         }
-        Ok(())
+        failed.map_or(Ok(looked), Err)
     }
 
     fn most(&self) -> usize {
@@ -228,17 +227,80 @@ impl Replica {
     /// A poll worked: what isn't in the table isn't in the directory for a while.
     async fn worked(&mut self) {
         let counts = publish::in_step(&self.table, self.cache.refresh).await;
+        self.worked = Instant::now();
         self.state.in_step(counts);
-        if std::mem::take(&mut self.outage) {
+        if self.told.take().is_some() {
             info!("the copy of the directory is in step again");
         }
     }
 
-    fn failed(&mut self, why: &Failed) {
+    /// A poll failed: from now on the directory is asked for what isn't in the table. Whether
+    /// the replica was let go of, so that it is asked for everything.
+    async fn failed(&mut self, why: &Failed) -> bool {
+        let trouble = Trouble::of(why);
         self.state.failing(why.to_string());
-        if !std::mem::replace(&mut self.outage, true) {
-            warn!("the copy of the directory can't be brought up to date: {why}");
+        publish::out_of_step(&self.table).await;
+        if self.told.replace(trouble) != Some(trouble) {
+            let advice = trouble.advice();
+            warn!("the copy of the directory can't be brought up to date: {why}{advice}");
         }
+        let was_complete = publish::complete_for(self.cache.refresh);
+        let let_go = trouble == Trouble::Unreadable && self.worked.elapsed() >= was_complete;
+        if let_go {
+            publish::let_go(&self.table).await;
+        }
+        let_go
+    }
+}
+
+/// Reads both maps of a directory, users and groups at the same time, so that the server and this
+/// host work at the same time. Whether it has looked at both.
+async fn read_directory<'a>(
+    source: impl Fn(Map) -> poll::Source<'a>,
+    readings: &mut DirectoryReadings,
+    extent: Extent,
+) -> Result<bool, Failed> {
+    let (users, groups) = (source(Map::Users), source(Map::Groups));
+    let number = || users.directory.last_change(Deadline::after(NUMBER_PATIENCE));
+    if extent == Extent::Changes && readings.may_leave_out(number().await) {
+        return Ok(true);
+    }
+    let changes = || users.home.work(users.table, |population| population.changes());
+    let before = changes().await?;
+    let extent = if readings.is_owed && extent == Extent::Changes { Extent::Ids } else { extent };
+    let (mut looks, mut result) = read_maps((users, groups), readings, extent).await;
+    let began = looks[0].began.or(looks[1].began);
+    let moved = readings.unchanged.has_moved(began);
+    let has_looked = |looks: [poll::Look; 2]| looks.iter().all(|look| look.at_all);
+    readings.is_owed |= moved && changes().await? == before;
+    if result.is_ok() && readings.is_owed && !has_looked(looks) && extent == Extent::Changes {
+        // What has changed may be that somebody was deleted.
+        (looks, result) = read_maps((users, groups), readings, Extent::Ids).await;
+    }
+    result.inspect_err(|_| readings.unchanged.forget())?;
+    readings.is_owed &= !has_looked(looks);
+    let found = changes().await? != before;
+    if found && readings.unchanged.is_same(began) && number().await == began {
+        readings.unchanged.are_not_kept();
+    }
+    let looked_at = readings.looked_at();
+    readings.unchanged.note(began, looked_at, Instant::now());
+    Ok(looks.iter().all(|look| look.at_anything))
+}
+
+/// Reads both, even if one can't be read.
+async fn read_maps(
+    (users, groups): (poll::Source<'_>, poll::Source<'_>),
+    readings: &mut DirectoryReadings,
+    extent: Extent,
+) -> ([poll::Look; 2], Result<(), Failed>) {
+    let (users, groups) = tokio::join!(
+        users.read(&mut readings.users, extent),
+        groups.read(&mut readings.groups, extent),
+    );
+    match (users, groups) {
+        (Ok(users), Ok(groups)) => ([users, groups], Ok(())),
+        (Err(why), _) | (_, Err(why)) => (Default::default(), Err(why)),
     }
 }
 

@@ -21,12 +21,13 @@ mod keeper;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use common::table::Table;
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
-pub(super) use heart::wall;
+pub(super) use heart::{no_later_than_now, wall};
 pub(super) use keeper::{Files, Keeper};
 
 use super::ffi;
@@ -82,11 +83,23 @@ impl TableThread {
         answered.await.ok()
     }
 
+    /// Has work done that can be left undone when there is too much.
+    pub(super) fn try_run(&self, work: impl FnOnce(&mut Keeper) + Send + 'static) {
+        let work = Box::new(move |keeper: &mut Keeper| {
+            work(keeper);
+            keeper.show();
+        });
+        // It is full, or there is no thread any more.
+        let _ = self.queue.try_send(work);
+    }
+
     /// Reads the table as it is now, if there is one.
     pub(super) fn with<T>(&self, read: impl FnOnce(Table<'_>) -> Option<T>) -> Option<T> {
         let memory = self.shown.memory()?;
         let answer = read(Table::new(memory.words())?);
-        // Zeros in the place of pages that were cut off look like "no such entry".
+        // Zeros in the place of what was cut off look like "no such entry". The page in
+        // which a file was cut can be read on; the last one can't.
+        let _ = memory.words().last().map(|word| word.load(Ordering::Relaxed));
         if ffi::was_cut(memory.words()) { None } else { answer }
     }
 
@@ -101,3 +114,6 @@ impl TableThread {
         self.shown.epoch()
     }
 }
+
+#[cfg(test)]
+mod tests;

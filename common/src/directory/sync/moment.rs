@@ -7,6 +7,11 @@
 //! a reading was started: everything modified before is in that reading, and the next one
 //! asks for what was modified from then on.
 //!
+//! What has surely come must not be too late: a change would be missed until the ids are
+//! compared. So timestamps that are minutes ahead of this host's clock don't count, a slow
+//! server's clock is allowed for, and each full reading begins anew, as a
+//! clock may be set back.
+//!
 //! The newest timestamp of a reading itself would be wrong in both directions: an
 //! entry that was given out first and changed while the others were read would be
 //! missed; and where all entries were loaded in one second, each poll
@@ -20,6 +25,10 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Moment(u64);
 
 const DAY: u64 = 86_400;
+/// By how much a server's clock may be ahead of this host's.
+const AHEAD: Duration = Duration::from_secs(300);
+/// A server's clock may be slower than this host's by one in so many.
+const DRIFT: u32 = 1000;
 
 impl Moment {
     /// Parses a `GeneralizedTime` (RFC 4517 section 3.3.13) in UTC; fractions don't count.
@@ -38,10 +47,11 @@ impl Moment {
         valid.then(|| Self(days_before(year, month, day) * DAY + time))
     }
 
-    /// This time tomorrow, by the clock of this host.
-    pub fn tomorrow() -> Self {
+    /// The latest that a server's clock may show if it is about right by the clock of
+    /// this host. An entry with a later date is there, but its date says nothing.
+    pub fn latest() -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        Self(now.map_or(0, |since| since.as_secs()) + DAY)
+        Self(now.map_or(0, |since| since.as_secs())).plus(AHEAD)
     }
 
     /// The moment that lies this much earlier.
@@ -111,7 +121,7 @@ impl ServerClock {
     pub fn at(&self, instant: Instant) -> Option<Moment> {
         let (moment, seen) = self.0?;
         Some(match instant.checked_duration_since(seen) {
-            Some(later) => moment.plus(later),
+            Some(later) => moment.plus(later.saturating_sub(later / DRIFT)),
             None => moment.minus(seen - instant),
         })
     }
@@ -158,6 +168,22 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_goes_slowly_is_allowed_for() {
+        let mut clock = ServerClock::default();
+        let seen = Instant::now();
+        clock.observe(Some(moment("20260101000000Z")), seen);
+        let later = seen + Duration::from_secs(7200);
+        assert!(clock.at(later) <= Some(moment("20260101015953Z")));
+    }
+
+    #[test]
+    fn a_date_that_is_minutes_ahead_says_nothing_about_the_clock() {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(Moment::latest() < Moment(now.as_secs() + 3600));
+        assert!(Moment::latest() > Moment(now.as_secs()));
+    }
+
+    #[test]
     fn a_second_that_is_over_is_not_read_again() {
         let mut clock = ServerClock::default();
         let loaded = Instant::now();
@@ -165,6 +191,6 @@ mod tests {
         clock.observe(newest, loaded);
         let polled = loaded + Duration::from_secs(30);
         clock.observe(newest, polled);
-        assert_eq!(clock.at(polled), Some(moment("20260101000040Z")));
+        assert_eq!(clock.at(polled), Some(moment("20260101000039Z")));
     }
 }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::account::{AbsolutePath, Field, Gid, Name, Uid, User};
+use crate::table::layout::FURTHEST_PROMISE;
 use crate::table::writer::{Fact, Heartbeat, Room, Writer};
 use crate::table::{Answer, Key, NEVER};
 
@@ -33,11 +34,7 @@ impl Place {
 
     /// Puts a table in place, with one user of this uid.
     fn publish(&self, uid: u32) -> Writer {
-        self.publish_with(uid, Room::default())
-    }
-
-    fn publish_with(&self, uid: u32, room: Room) -> Writer {
-        let mut writer = Writer::create(&self.path(), room).unwrap();
+        let mut writer = Writer::create(&self.path(), Room::default()).unwrap();
         let user = User {
             name: Name::parse("alice").unwrap(),
             uid: Uid::new(uid).unwrap(),
@@ -49,9 +46,26 @@ impl Place {
         let mut change = writer.change();
         change.put(Fact::User(&user, None), &[Key::UserName(b"alice")], NEVER).unwrap();
         change.commit().unwrap();
-        beat(&mut writer, 3600);
+        beat(&mut writer, FURTHEST_PROMISE);
         writer.publish().unwrap();
         writer
+    }
+
+    /// The same, and the file has so many bytes. A writer leaves no room for nothing.
+    fn publish_long(&self, uid: u32, bytes: u64) -> Writer {
+        let writer = self.publish(uid);
+        self.let_its_owner_write();
+        let file = OpenOptions::new().write(true).open(self.path()).unwrap();
+        assert!(file.metadata().unwrap().len() <= bytes);
+        file.set_len(bytes).unwrap();
+        writer
+    }
+
+    /// Where this runs without root, the file is its owner's all the same.
+    fn let_its_owner_write(&self) {
+        let mut mode = fs::metadata(self.path()).unwrap().permissions();
+        std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o644);
+        fs::set_permissions(self.path(), mode).unwrap();
     }
 
     /// The mappings of this process that are of this folder.
@@ -85,7 +99,7 @@ fn uid(view: View<'_>) -> Option<u32> {
 /// Waits until the length of a file is due to be looked at again.
 fn next_moment() {
     let before = Now::with_moment().1;
-    while !Now::with_moment().1.is_after(before) {
+    while Now::with_moment().1 == before {
         std::thread::yield_now();
     }
 }
@@ -161,12 +175,75 @@ fn a_file_that_cannot_be_used_takes_no_table_s_place_for_long() {
 #[test]
 fn a_table_that_outgrows_its_range_gets_another_one() {
     let place = Place::new();
-    for (round, words) in [1000, 100_000, 1000, 1_000_000, 100_000].into_iter().enumerate() {
-        let uid = 2000 + u32::try_from(round).unwrap();
-        let mut writer = place.publish_with(uid, Room { keys: 10, words });
+    for (uid, bits) in (2000..).zip([17, 20, 18, 24, 21]) {
+        let mut writer = place.publish_long(uid, 1 << bits);
+        assert_eq!(place.fresh(), Some(uid));
+        let live = place.shared.place(place.shared.swaps.load(Ordering::Relaxed)).load().unwrap();
+        assert!(live.bytes() >= 1 << bits, "{bits}");
+        writer.retire();
+    }
+    let reserved = range::RESERVED.get();
+    for uid in 2010..2020 {
+        let mut writer = place.publish_long(uid, 1 << 18);
         assert_eq!(place.fresh(), Some(uid));
         writer.retire();
     }
+    assert_eq!(range::RESERVED.get(), reserved, "they fit into those that there are");
+}
+
+#[test]
+fn a_file_that_cannot_be_mapped_costs_no_addresses() {
+    // A file of root's, of a page, that the kernel maps for nobody.
+    let path = "/sys/kernel/uevent_seqnum";
+    if map::open(Path::new(path)).is_err() {
+        eprintln!("not checked: there is no {path}");
+        return;
+    }
+    let shared = Box::leak(Box::new(Shared::new(path, "/nowhere")));
+    let reserved = range::RESERVED.get();
+    for _ in 0..3 {
+        shared.failed.store(0, Ordering::Relaxed);
+        assert_eq!(shared.with_fresh(uid), None);
+        assert_ne!(shared.failed.load(Ordering::Relaxed), 0, "the second is remembered");
+    }
+    assert_eq!(range::RESERVED.get(), reserved);
+}
+
+#[test]
+fn a_process_has_looked_whatever_the_moment_is() {
+    let place = Place::new();
+    let _writer = place.publish(2000);
+    assert_eq!(place.fresh(), Some(2000));
+    // Half of all numbers lie behind any other one.
+    for away in [1, 1 << 30, 1 << 31, 3 << 30, u32::MAX] {
+        let looked = Now::with_moment().1.0.wrapping_add(away).wrapping_add(1 << 20);
+        place.shared.looked.store(looked, Ordering::Relaxed);
+        assert_eq!(place.shared.glance(uid), None, "{away}");
+    }
+}
+
+#[test]
+fn a_table_that_became_zeros_is_mapped_again() {
+    let place = Place::new();
+    let _writer = place.publish(2000);
+    assert_eq!(place.fresh(), Some(2000));
+    // As a child with our memory does that takes over from a living thread.
+    let live = place.shared.place(place.shared.swaps.load(Ordering::Relaxed)).load().unwrap();
+    live.clear().unwrap();
+    assert_eq!(place.fresh(), Some(2000));
+}
+
+#[test]
+fn a_file_that_was_cut_while_the_daemon_was_asked_is_not_read() {
+    let place = Place::new();
+    let writer = place.publish(2000);
+    assert_eq!(place.fresh(), Some(2000));
+    place.let_its_owner_write();
+    OpenOptions::new().write(true).open(place.path()).unwrap().set_len(0).unwrap();
+    next_moment();
+    assert_eq!(place.shared.of_any_age(uid), None);
+    // The writer would not survive another look at it.
+    std::mem::forget(writer);
 }
 
 #[test]
@@ -216,7 +293,9 @@ fn what_a_fork_left_in_the_middle_is_taken_over() {
     place.shared.place(place.shared.swaps.load(Ordering::Relaxed) + 1).store(Some(range));
     range.map(&file, identity.bytes).unwrap();
     place.shared.swapper.store(u32::MAX, Ordering::Relaxed);
+    assert_eq!(place.maps(), 3, "the live one, the one that was left, and the writer's");
     assert_eq!(place.fresh(), Some(2001));
+    assert_eq!(place.maps(), 2, "nothing of the other process is left");
     assert_eq!(place.shared.swapper.load(Ordering::Relaxed), 0);
 }
 
@@ -225,10 +304,7 @@ fn a_file_that_is_cut_short_is_noticed_in_the_next_moment() {
     let place = Place::new();
     let writer = place.publish(2000);
     assert_eq!(place.fresh(), Some(2000));
-    // Where this runs without root, the file is its owner's all the same.
-    let mut mode = fs::metadata(place.path()).unwrap().permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o644);
-    fs::set_permissions(place.path(), mode).unwrap();
+    place.let_its_owner_write();
     let copy = fs::read(place.path()).unwrap();
     OpenOptions::new().write(true).open(place.path()).unwrap().set_len(0).unwrap();
     next_moment();
@@ -269,7 +345,7 @@ fn an_enumeration_has_the_table_only_where_it_is_complete() {
     assert!(place.shared.complete().is_none());
     let mut writer = place.publish(2000);
     assert!(place.shared.complete().is_some());
-    let alive_until = Now(Now::read().0 + 100);
+    let alive_until = Now(Now::read().0 + FURTHEST_PROMISE);
     let heartbeat = Heartbeat { alive_until, complete_until: Now(0), heard: 1, max_stale: 1 };
     writer.beat(heartbeat);
     assert!(place.shared.complete().is_none());

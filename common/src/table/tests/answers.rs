@@ -1,6 +1,7 @@
 //! Each kind of record, and each way to an answer.
 
 use super::*;
+use crate::table::layout::FURTHEST_PROMISE;
 
 #[test]
 fn a_user_is_found_by_name_and_id() {
@@ -210,4 +211,32 @@ fn users_and_groups_are_enumerated_without_what_else_there_is() {
     assert!(view.next_group(next).is_none());
     let stats = writer.stats();
     assert_eq!((stats.users, stats.groups, stats.keys), (20, 1, 45));
+}
+
+#[test]
+fn a_promise_from_another_clock_is_not_believed() {
+    let mut writer = published();
+    for (ahead, fresh) in [(FURTHEST_PROMISE, true), (FURTHEST_PROMISE + 1, false), (9999, false)] {
+        writer.beat(beating(NOW.0 + ahead));
+        assert_eq!(writer.table().fresh(NOW).is_some(), fresh, "{ahead}");
+    }
+}
+
+#[test]
+fn of_any_age_nobody_is_told_to_be_in_no_group() {
+    let mut writer = published();
+    put(&mut writer, &user("alice", 1000), Some(&[]));
+    assert!(matches!(fresh(&writer).groups_of(b"alice"), Answer::NotFound));
+    let view = writer.table().of_any_age(1).unwrap();
+    assert!(matches!(view.groups_of(b"alice"), Answer::Unknown));
+}
+
+#[test]
+fn a_view_of_a_table_that_is_no_longer_complete_knows_of_no_absence() {
+    let mut writer = published();
+    let memory = writer.memory();
+    let view = super::super::Table::new(memory.words()).unwrap().fresh(NOW).unwrap();
+    assert!(matches!(view.user_by_name(b"bob"), Answer::NotFound));
+    writer.beat(Heartbeat { complete_until: Now(0), ..beating(NOW.0 + 5) });
+    assert!(matches!(view.user_by_name(b"bob"), Answer::Unknown));
 }

@@ -334,6 +334,19 @@ fn expired_absences_are_left_behind_when_a_table_is_rebuilt() {
 }
 
 #[test]
+fn a_table_is_complete_after_a_rebuild_only_if_nothing_but_absences_was_left_out() {
+    let mut writer = published();
+    put(&mut writer, &user("alice", 1000), None);
+    let mut change = writer.change();
+    change.put(Fact::Absent, &[Key::UserName(b"bob")], NEVER).unwrap();
+    change.commit().unwrap();
+    writer.rebuild(|_, found, _| !matches!(found, Found::Absent)).unwrap();
+    assert!(fresh(&writer).is_complete());
+    writer.rebuild(|key, _, _| key != Key::Uid(1000)).unwrap();
+    assert!(!fresh(&writer).is_complete());
+}
+
+#[test]
 fn a_rebuilt_table_has_what_was_to_be_kept() {
     let mut writer = published();
     let [alice, bob] = [user("alice", 1000), user("bob", 1001)];
@@ -346,7 +359,7 @@ fn a_rebuilt_table_has_what_was_to_be_kept() {
     writer.rebuild(|_, _, expires| expires > 2000).unwrap();
     let found = Answer::Found(Value::User(alice, Some(vec![5])));
     assert_eq!(all(&writer, &names), [found.clone(), found.clone(), found]);
-    assert_eq!(all(&writer, &keys(&bob)), [Answer::NotFound, Answer::NotFound]);
+    assert_eq!(all(&writer, &keys(&bob)), [Answer::Unknown, Answer::Unknown]);
     assert!(super::super::Table::new(old.words()).unwrap().fresh(NOW).is_none());
 }
 

@@ -75,6 +75,15 @@ fn everybody_may_read_a_table_whatever_the_umask() {
 }
 
 #[test]
+fn nobody_else_can_open_a_table_and_lock_it_before_it_is_published() {
+    let folder = folder();
+    let _writer = Writer::create(&folder.path().join("table"), Room::default()).unwrap();
+    let [name] = names(folder.path()).try_into().unwrap();
+    let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+}
+
+#[test]
 fn all_blocks_of_a_table_exist() {
     let folder = folder();
     let path = folder.path().join("table");

@@ -131,3 +131,55 @@ fn readers_see_whole_changes_in_their_order() {
     });
     assert_eq!(version(&fresh(&writer)), VERSIONS);
 }
+
+/// Somebody whose groups move between the user's record and a record of their own
+/// has groups at every moment, so nobody may be told that there are none.
+#[test]
+fn groups_that_move_between_records_are_never_missing() {
+    let mut writer = published();
+    let mover = user("mover", 7);
+    let groups = gids(&[3000]);
+    let turn = |writer: &mut Writer, inside: bool| {
+        let mut change = writer.change();
+        if inside {
+            change.put(Fact::User(&mover, Some(&groups)), &keys(&mover), NEVER).unwrap();
+            change.put(Fact::Absent, &[Key::GidsOf(b"mover")], NEVER).unwrap();
+        } else {
+            change.put(Fact::User(&mover, None), &keys(&mover), NEVER).unwrap();
+            change.put(Fact::Gids(&groups), &[Key::GidsOf(b"mover")], NEVER).unwrap();
+        }
+        change.commit().unwrap();
+    };
+    turn(&mut writer, false);
+    let current: Mutex<Arc<Memory>> = Mutex::new(writer.memory());
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..READERS {
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    let memory = Arc::clone(&current.lock().unwrap());
+                    let table = Table::new(memory.words()).unwrap();
+                    while let Some(view) = table.fresh(NOW)
+                        && !done.load(Relaxed)
+                    {
+                        let answer = view.groups_of(b"mover");
+                        if matches!(answer, Answer::NotFound) {
+                            done.store(true, Relaxed);
+                            panic!("half of a change");
+                        }
+                    }
+                    thread::yield_now();
+                }
+            });
+        }
+        for version in 0..if cfg!(miri) { 20 } else { 50_000 } {
+            turn(&mut writer, version % 2 == 0);
+            let memory = writer.memory();
+            let mut current = current.lock().unwrap();
+            if !Arc::ptr_eq(&current, &memory) {
+                *current = memory;
+            }
+        }
+        done.store(true, Relaxed);
+    });
+}

@@ -3,9 +3,11 @@
 //! Until then such a file has a name of its own, `.NAME.PID.NUMBER.new`, and is locked
 //! (`flock(2)`) by who makes it. A lock ends with its process, so what a killed daemon
 //! has left can be told from what a living one works on, and is removed.
+//! Whoever can open a file can lock it, so until it takes its place nobody else may open it,
+//! and nobody waits for a lock.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -15,6 +17,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, retry_on_intr};
 
+/// Nobody else may open it before it is in its place.
+const MODE_BEFORE: u32 = 0o600;
 /// Everybody may read it; not even its owner writes to it by accident.
 const MODE: u32 = 0o444;
 
@@ -66,16 +70,19 @@ impl Temporary {
             let path = folder.join(own);
             let mut options = OpenOptions::new();
             options.read(true).write(true).create_new(true);
-            options.mode(MODE).custom_flags(libc::O_NOFOLLOW);
+            options.mode(MODE_BEFORE).custom_flags(libc::O_NOFOLLOW);
             let file = match options.open(&path) {
                 // A process that had our number has left it, and somebody holds its lock.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 opened => opened?,
             };
             let temporary = Self { path, target: target.to_owned(), file, placed: false };
-            temporary.file.lock()?;
-            // The mode was subject to the umask.
-            temporary.file.set_permissions(Permissions::from_mode(MODE))?;
+            match temporary.file.try_lock() {
+                Ok(()) => {}
+                // Somebody takes it for a leftover: another name is free.
+                Err(TryLockError::WouldBlock) => continue,
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
             // Whoever removes leftovers may have come before the lock.
             if temporary.file.metadata()?.nlink() > 0 {
                 return Ok(temporary);
@@ -108,6 +115,7 @@ impl Temporary {
 
     /// Puts it in its place, and tells what it is known by from now on.
     pub(super) fn place(&mut self) -> io::Result<Identity> {
+        self.open_up()?;
         let identity = Identity::from(&self.file.metadata()?);
         fs::rename(&self.path, &self.target)?;
         self.placed = true;
@@ -116,10 +124,16 @@ impl Temporary {
 
     /// The same, and it is on the disk afterwards, whatever happens to the power.
     pub(super) fn place_for_good(&mut self) -> io::Result<Identity> {
+        self.open_up()?;
         self.file.sync_all()?;
         let identity = self.place()?;
         File::open(folder_of(&self.target))?.sync_all()?;
         Ok(identity)
+    }
+
+    /// Lets everybody read it.
+    fn open_up(&self) -> io::Result<()> {
+        self.file.set_permissions(Permissions::from_mode(MODE))
     }
 }
 

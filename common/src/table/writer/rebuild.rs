@@ -51,6 +51,17 @@ pub(super) struct Kept {
     slots: Vec<usize>,
     /// The words of the records.
     pub(super) words: usize,
+    /// Whether it is everything but absences.
+    pub(super) whole: bool,
+}
+
+/// Why a table can't be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoCopy {
+    /// The new one's index is too crowded.
+    Crowded,
+    /// The old one can't be read.
+    Damaged,
 }
 
 impl Kept {
@@ -62,11 +73,15 @@ impl Kept {
     pub(super) fn of(sheet: &Sheet, mut keep: impl FnMut(Key<'_>, Found<'_>, u32) -> bool) -> Self {
         let times: HashMap<u32, u32> = sheet.expiries().iter().copied().collect();
         let mut records = HashSet::new();
-        let mut kept = Self { slots: Vec::with_capacity(sheet.keys()), words: 0 };
+        let (slots, whole) = (Vec::with_capacity(sheet.keys()), sheet.view().is_some());
+        let mut kept = Self { slots, words: 0, whole };
         let Some(view) = sheet.view() else { return kept };
         view.records(|slot, record, key| {
             let offset = sheet.leads(slot);
-            let Some((found, expires)) = view.read(record, key.class()) else { return };
+            let Some((found, expires)) = view.read(record, key.class()) else {
+                kept.whole = false;
+                return;
+            };
             let expires = times.get(&offset).copied().unwrap_or(expires);
             if keep(key, found, expires) {
                 kept.slots.push(slot);
@@ -75,31 +90,34 @@ impl Kept {
                         kept.words += sheet.record(offset).and_then(Record::length).unwrap_or(0);
                     }
                 }
+            } else if !matches!(found, Found::Absent) {
+                kept.whole = false;
             }
         });
         kept
     }
 
-    /// Copies all of it to an empty table. `None` if that one's index is too crowded.
-    pub(super) fn copy(&self, from: &Sheet, to: &mut Sheet) -> Option<()> {
-        let view = from.view()?;
+    /// Copies all of it to an empty table.
+    pub(super) fn copy(&self, from: &Sheet, to: &mut Sheet) -> Result<(), NoCopy> {
+        use NoCopy::{Crowded, Damaged};
+        let view = from.view().ok_or(Damaged)?;
         let mut moved = HashMap::with_capacity(self.slots.len());
         for slot in &self.slots {
-            let word = view.slot(*slot)?;
-            let record = view.lead(word).ok()??;
+            let word = view.slot(*slot).ok_or(Damaged)?;
+            let record = view.lead(word).ok().flatten().ok_or(Damaged)?;
             let mut name = [0; 255];
-            let key = entries::key_of(low(word), record, &mut name)?;
+            let key = entries::key_of(low(word), record, &mut name).ok_or(Damaged)?;
             let offset = from.leads(*slot);
             let offset = match from.target(offset) {
                 Some(target) => {
-                    let target = copied(from, to, target, &mut moved)?;
-                    let alias = copied(from, to, offset, &mut moved)?;
+                    let target = copied(from, to, target, &mut moved).ok_or(Damaged)?;
+                    let alias = copied(from, to, offset, &mut moved).ok_or(Damaged)?;
                     to.set(alias as usize + 1, target.into());
                     alias
                 }
-                None => copied(from, to, offset, &mut moved)?,
+                None => copied(from, to, offset, &mut moved).ok_or(Damaged)?,
             };
-            match to.spot(key)? {
+            match to.spot(key).ok_or(Crowded)? {
                 Spot::Free(slot) => to.point(slot, key, offset),
                 Spot::Taken(_) => {}
             }
@@ -109,7 +127,7 @@ impl Kept {
                 to.set_expiry(*offset, *expires);
             }
         }
-        Some(())
+        Ok(())
     }
 }
 

@@ -415,7 +415,8 @@ impl Sheet {
     pub(super) fn beat(&self, times: Heartbeat) {
         self.set(header::HEARD, times.heard);
         self.set(header::MAX_STALE, times.max_stale.into());
-        self.set(header::COMPLETE_UNTIL, times.complete_until.0.into());
+        // Whoever sees that it is complete sees everything.
+        self.store(header::COMPLETE_UNTIL, times.complete_until.0.into(), Release);
         self.store(header::ALIVE_UNTIL, times.alive_until.0.into(), Release);
     }
 
@@ -425,6 +426,11 @@ impl Sheet {
         for at in words.into_iter().chain([header::ALIVE_UNTIL]) {
             self.set(at, old.get(at));
         }
+    }
+
+    /// Says that something is left out.
+    pub(super) fn is_incomplete(&self) {
+        self.set(header::COMPLETE_UNTIL, 0);
     }
 
     /// Tells readers to look for another table.

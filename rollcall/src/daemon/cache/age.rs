@@ -38,6 +38,11 @@ pub(in crate::daemon) fn heard_at(known: &Known, expires: u32, cache: &CacheConf
     known_when.then(|| Now(expires.saturating_sub(lifetime(known, cache))))
 }
 
+/// Answers that expired before this count for nothing any more: they are older than `max_stale`.
+pub(in crate::daemon) fn long_gone(cache: &CacheConfig, now: Now) -> u32 {
+    u32::try_from(cache.max_stale.as_secs()).map_or(0, |stale| now.0.saturating_sub(stale))
+}
+
 /// Judges what the table has. `unheard` is for how many seconds the directory
 /// hasn't been heard of.
 pub(super) fn judge(
@@ -53,7 +58,9 @@ pub(super) fn judge(
         Some(Now(heard)) => u64::from(now.0.saturating_sub(heard)) > max_stale,
         None => unheard > max_stale,
     };
-    if expires > now.0 && !too_old {
+    // What has its lifetime before it counts even with a shorter `max_stale`: that one is about
+    // outages.
+    if expires > now.0 && (expires != NEVER || !too_old) {
         return Verdict::Fresh(known);
     }
     if known.is_absent() || too_old {

@@ -195,7 +195,7 @@ fn members(group: &Group) -> impl Iterator<Item = Name> {
 }
 
 /// Whether a group has this member.
-pub(in crate::daemon) fn lists(group: &Group, name: &Name) -> bool {
+fn lists(group: &Group, name: &Name) -> bool {
     group.members.iter().any(|member| member == name.as_str())
 }
 

@@ -40,7 +40,8 @@ impl Known {
         })
     }
 
-    fn of_gids(gids: &Gids<'_>) -> Self {
+    /// As a list of groups. None at all are an absence.
+    pub(in crate::daemon) fn of_gids(gids: &Gids<'_>) -> Self {
         let gids: Vec<Gid> = gids.iter().filter_map(|gid| Gid::new(gid).ok()).collect();
         if gids.is_empty() { Self::Absent } else { Self::Gids(gids) }
     }

@@ -7,7 +7,7 @@ use common::config::CacheConfig;
 use common::table::writer::Writer;
 use common::table::{Found, Now, View};
 
-use super::age::{expires, heard_at};
+use super::age::{LONG_AGO, expires, heard_at, long_gone};
 use super::contradictions::{Names, contradicted};
 use super::room::Leaving;
 use super::vain::is_kept_here;
@@ -80,14 +80,14 @@ impl Keeper {
         }
         let Some(writer) = &mut self.writer else { return };
         match write(writer, &mut self.kept, lesson, &cache) {
-            Ok(()) => self.make_room(&cache),
+            Ok(()) => self.make_room(&cache, lesson.started),
             // A name that is too long for the table's field is nobody's any more.
             Err(error) if error.kind() == ErrorKind::InvalidInput => {}
             Err(error) => self.has_no_room(&error),
         }
     }
 
-    fn make_room(&mut self, cache: &CacheConfig) {
+    fn make_room(&mut self, cache: &CacheConfig, now: Now) {
         let most = cache.max_entries;
         let (found, absent) = (self.kept.found, self.kept.absent);
         if found + absent <= most && absent <= most / 4 {
@@ -96,16 +96,20 @@ impl Keeper {
         let Some(writer) = &mut self.writer else { return };
         // The counts are what there is at most; now it is looked at.
         let (mut found, mut absent) = (Vec::new(), Vec::new());
+        let forgotten = long_gone(cache, now);
+        let mut is_any_gone = false;
         writer.table().entries(|_, what, expires| match what {
+            _ if expires < forgotten && expires != LONG_AGO => is_any_gone = true,
             Found::Absent => absent.push(expires),
             _ => found.push(expires),
         });
         let absent_leave = Leaving::of(absent.clone(), most / 4);
         let found_leave =
             Leaving::of(found.clone(), most.saturating_sub(absent.len().min(most / 4)));
-        if !absent_leave.is_none() || !found_leave.is_none() {
+        if is_any_gone || !absent_leave.is_none() || !found_leave.is_none() {
             let (mut absent_leave, mut found_leave) = (absent_leave, found_leave);
             let rebuilt = writer.rebuild(|_, what, expires| match what {
+                _ if expires < forgotten && expires != LONG_AGO => false,
                 Found::Absent => !absent_leave.leaves(expires),
                 _ => !found_leave.leaves(expires),
             });
@@ -142,7 +146,7 @@ fn write(
     };
     let is_disputed = disagreed.into_iter().any(overlaps);
     let is_for_now = known.is_absent() && cache.negative_lifetime.is_zero();
-    let keep = !is_disputed && !is_for_now;
+    let keep = !is_disputed && !is_for_now && !is_kept_here(asked, known);
 
     let mut change = writer.change();
     for key in &gone {

@@ -31,6 +31,8 @@ impl Counters {
             running: self.started.elapsed().as_secs(),
             mode: None,
             phase: Phase::Off,
+            loaded: 0,
+            in_step: 0,
             table: None,
             hits: self.hits.load(Ordering::Relaxed),
             searches: self.searches.load(Ordering::Relaxed),
@@ -51,6 +53,8 @@ impl Cache {
         Status {
             mode: Some(self.config.mode),
             phase: self.replica.phase(),
+            loaded: self.replica.loading(),
+            in_step: self.replica.last_in_step(),
             table: facts.map(|(facts, _)| facts),
             servers: self.servers.clone(),
             heard,

@@ -12,27 +12,34 @@ use common::table::Now;
 
 use super::{Asked, Known};
 
+#[derive(Debug, Default)]
+struct Noted {
+    names: HashMap<Asked, Now>,
+    /// When those that have expired were last looked for.
+    swept: Option<Now>,
+}
+
 /// Names that were asked for in vain, each until it expires.
 #[derive(Debug)]
 pub(super) struct Vain {
-    names: Mutex<HashMap<Asked, Now>>,
+    noted: Mutex<Noted>,
     most: usize,
 }
 
 impl Vain {
     /// Remembers so many at most; a further one is asked for each time.
     pub(super) fn new(most: usize) -> Self {
-        Self { names: Mutex::default(), most }
+        Self { noted: Mutex::default(), most }
     }
 
     /// Whether this name was asked for in vain a short while ago.
     pub(super) fn has(&self, asked: &Asked, now: Now) -> bool {
-        self.with(|names| names.get(asked).is_some_and(|expires| *expires > now))
+        self.with(|noted| noted.names.get(asked).is_some_and(|expires| *expires > now))
     }
 
     /// Takes note of an answer of the directory.
     pub(super) fn note(&self, asked: &Asked, known: &Known, now: Now, expires: Now) {
-        self.with(|names| {
+        self.with(|Noted { names, swept }| {
             match known {
                 Known::User(user) => names.remove(&Asked::UserByName(user.name.clone())),
                 Known::Group(group) => names.remove(&Asked::GroupByName(group.name.clone())),
@@ -42,7 +49,10 @@ impl Vain {
                 names.remove(asked);
                 return;
             }
-            if names.len() >= self.most {
+            // Whoever asks for nonsense, fast, would otherwise have all of it looked through
+            // each time.
+            if names.len() >= self.most && *swept != Some(now) {
+                *swept = Some(now);
                 names.retain(|_, expires| *expires > now);
             }
             if names.len() < self.most {
@@ -53,11 +63,11 @@ impl Vain {
 
     /// Forgets all.
     pub(super) fn clear(&self) {
-        self.with(HashMap::clear);
+        self.with(|noted| noted.names.clear());
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut HashMap<Asked, Now>) -> T) -> T {
-        work(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, work: impl FnOnce(&mut Noted) -> T) -> T {
+        work(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -89,7 +99,7 @@ mod tests {
         for number in 0..10 {
             vain.note(&named(&format!("x{number}")), &Known::Absent, Now(5), Now(15));
         }
-        assert_eq!(vain.with(|names| names.len()), 3);
+        assert_eq!(vain.with(|noted| (noted.names.len(), noted.swept)), (3, Some(Now(5))));
         vain.note(&named("later"), &Known::Absent, Now(15), Now(25));
         assert!(vain.has(&named("later"), Now(16)), "those that expired made room");
     }

@@ -10,15 +10,21 @@
 //! - *everything*: also where a server says nothing about when entries were modified.
 //!
 //! The two dear ones take place when [`PAUSE`] times what they took the last time has passed:
-//! one host keeps a server busy for half a percent of its time at most, while in a small directory
-//! each poll sees everything.
+//! one host keeps a server busy for half a percent of its time, while in a small directory
+//! each poll sees everything. But they never wait longer than [`longest_pause`], so that there is
+//! a bound to how long somebody who was deleted is still there.
+//!
+//! **Mass vanishing.** A reading that comes to its end without most of what was there is more likely a
+//! mistake, in the server's access rules or in its database, than the truth, and to believe
+//! it would take everybody's account away. So nothing is removed until
+//! somebody insists (`rollcall flush`) or it has been so for [`VANISHED_FOR`].
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::directory::Directory;
-use common::directory::sync::{self, EntryId, Moment, Read, Seen, ServerClock};
+use common::directory::sync::{self, Change, EntryId, Moment, Read, Seen, ServerClock};
 use common::protocol::Map;
 use tokio::sync::mpsc::{Receiver, channel};
 use tracing::debug;
@@ -28,8 +34,17 @@ use super::unchanged::Unchanged;
 use super::{Failed, Population, State};
 use crate::daemon::table::TableThread;
 
+#[cfg(test)]
+mod tests;
+
 /// How many times as long as a dear reading took the next one waits.
 const PAUSE: u32 = 200;
+/// The same, where the server says that something has changed and nothing was found.
+const SHORT_PAUSE: u32 = 20;
+/// A map with more entries than this may not lose more than half of them at once.
+const MANY: usize = 100;
+/// Unless it is still so after this long.
+const VANISHED_FOR: Duration = Duration::from_secs(3600);
 /// How long a page may take. Nobody waits for it.
 pub(super) const PAGE_PATIENCE: Duration = Duration::from_secs(60);
 /// By how much readings overlap: a server's clock may be set back a bit, and of
@@ -43,6 +58,24 @@ pub(super) enum Extent {
     Everything,
     /// What has changed.
     Changes,
+    /// The same, and what isn't there any more.
+    Ids,
+}
+
+/// What a reading has looked at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Look {
+    /// Whether it has looked at anything: if not, nobody knows what the directory holds now.
+    pub(super) at_anything: bool,
+    /// Whether it has looked at everything that can change.
+    pub(super) at_all: bool,
+    /// The number of the last change when it began.
+    pub(super) began: Option<Change>,
+}
+
+/// The longest time between two dear readings, where there is a poll after this long.
+pub(super) fn longest_pause(refresh: Duration) -> Duration {
+    (refresh * 10).max(Duration::from_secs(300))
 }
 
 /// What is remembered of each directory between polls.
@@ -53,6 +86,8 @@ pub(super) struct Readings(pub(super) Vec<DirectoryReadings>);
 #[derive(Debug, Default)]
 pub(super) struct DirectoryReadings {
     pub(super) unchanged: Unchanged,
+    /// The server said that something had changed, and it wasn't found yet.
+    pub(super) is_owed: bool,
     pub(super) users: Reading,
     pub(super) groups: Reading,
 }
@@ -69,6 +104,25 @@ pub(super) struct Reading {
     undated: bool,
     /// Something isn't known that only reading everything finds out.
     unsure: bool,
+    /// The number of the last change when everything was looked at.
+    looked_at: Option<Change>,
+    /// Most of it isn't there any more, since then.
+    vanished: Option<Instant>,
+}
+
+impl DirectoryReadings {
+    /// Whether this poll may be left out, if this is the number of the last change.
+    pub(super) fn may_leave_out(&mut self, change: Option<Change>) -> bool {
+        let sure = !self.users.unsure && !self.groups.unsure && !self.is_owed;
+        self.unchanged.may_leave_out(change, Instant::now()) && sure
+    }
+
+    /// The number of the last change when everything was looked at, if that was the same
+    /// in both maps.
+    pub(super) fn looked_at(&self) -> Option<Change> {
+        let sure = !self.users.unsure && !self.groups.unsure;
+        self.users.looked_at.filter(|users| sure && self.groups.looked_at == Some(*users))
+    }
 }
 
 impl Readings {
@@ -92,13 +146,30 @@ impl Reading {
 struct Pause(Option<(Instant, Duration)>);
 
 impl Pause {
-    fn is_over(&self) -> bool {
-        self.0.is_none_or(|(ended, took)| ended.elapsed() >= took * PAUSE)
+    /// Whether so many times what it took has passed, or the longest time.
+    fn is_over(&self, times: u32, longest: Duration) -> bool {
+        self.0.is_none_or(|(ended, took)| ended.elapsed() >= (took * times).min(longest))
     }
 
     fn begin(&mut self, started: Instant) {
         self.0 = Some((Instant::now(), started.elapsed()));
     }
+}
+
+/// Whether an entry that was seen has come in that state, or in a later one.
+fn has_come(came: &HashMap<EntryId, Seen>, seen: &Seen) -> bool {
+    came.get(&seen.id).is_some_and(|came| came.stamp == seen.stamp || came.modified > seen.modified)
+}
+
+/// Whether so many missing entries of so many are more than may be believed at once.
+fn is_mass(missing: usize, known: usize) -> bool {
+    known > MANY && missing > known / 2
+}
+
+/// Whether most of a map is gone for good, if it has been gone since then: somebody who was
+/// told insists, or long enough has passed.
+fn is_believed(vanished: Option<Instant>, insists: bool, now: Instant) -> bool {
+    vanished.is_some_and(|since| insists || now.duration_since(since) >= VANISHED_FOR)
 }
 
 /// A map of a directory.
@@ -112,51 +183,91 @@ pub(super) struct Source<'a> {
     pub(super) state: &'a State,
     /// How many entries there may be in all directories together.
     pub(super) most: usize,
+    /// The longest time between two dear readings.
+    pub(super) longest_pause: Duration,
 }
 
 impl Source<'_> {
     /// Brings the population up to date.
-    pub(super) async fn read(self, reading: &mut Reading, extent: Extent) -> Result<(), Failed> {
+    pub(super) async fn read(self, reading: &mut Reading, extent: Extent) -> Result<Look, Failed> {
         if extent == Extent::Everything {
-            return self.read_everything(reading).await;
+            return self.read_everything(reading, true).await;
         }
         let Some(since) = reading.since.filter(|_| !reading.undated && !reading.unsure) else {
             // Nothing but everything will do.
-            let due = reading.unsure || reading.everything.is_over();
-            return if due { self.read_everything(reading).await } else { Ok(()) };
+            let due = reading.unsure
+                || reading.vanished.is_some()
+                || reading.everything.is_over(PAUSE, self.longest_pause);
+            let nothing = Ok(Look::default());
+            return if due { self.read_everything(reading, false).await } else { nothing };
         };
-        let due = reading.ids.is_over();
-        let unknown = if due { Some(self.read_ids(reading).await?) } else { None };
+        let times = if extent == Extent::Ids { SHORT_PAUSE } else { PAUSE };
+        let due = reading.vanished.is_some() || reading.ids.is_over(times, self.longest_pause);
+        let ids_started = Instant::now();
+        let ids = if due { Some(self.read_ids().await?) } else { None };
+        let ids_took = ids_started.elapsed();
         let started = Instant::now();
-        let (extent, came) = self.read_entries(Some(since)).await?;
-        reading.advance(started, extent.newest);
-        let mut missed = unknown.into_iter().flatten().filter(|seen| !came.contains(&seen.id));
-        if let Some(seen) = missed.next() {
+        let (changes, came) = self.read_entries(Some(since)).await?;
+        reading.advance(started, changes.newest);
+        let look = Look { at_anything: true, at_all: false, began: changes.change };
+        let Some((began, unknown)) = ids else { return Ok(look) };
+        if let Some(seen) = unknown.iter().find(|seen| !has_come(&came, seen)) {
             debug!(map = ?self.map, id = ?seen.id, "an entry changed behind its date");
             reading.unsure = true;
-            return self.read_everything(reading).await;
+            return self.read_everything(reading, false).await;
         }
-        Ok(())
+        self.finish(reading, false).await?;
+        reading.ids = Pause(Some((Instant::now(), ids_took)));
+        reading.looked_at = began;
+        Ok(Look { at_all: true, ..look })
     }
 
-    async fn read_everything(self, reading: &mut Reading) -> Result<(), Failed> {
+    /// `insists`: somebody wants it to be believed whatever it says.
+    async fn read_everything(self, reading: &mut Reading, insists: bool) -> Result<Look, Failed> {
         let started = Instant::now();
-        let Self { map, number, .. } = self;
-        self.home.work(self.table, move |population| population.begin(map, number)).await?;
+        self.begin().await?;
         let (extent, _) = self.read_entries(None).await?;
-        self.home.work(self.table, move |population| population.finish(map, number)).await?;
+        // The server's clock may have been set back.
+        reading.clock = ServerClock::default();
         reading.advance(started, extent.newest);
         reading.undated = extent.undated > 0;
-        reading.unsure = false;
         reading.everything.begin(started);
-        Ok(())
+        self.finish(reading, insists).await?;
+        reading.unsure = false;
+        reading.looked_at = extent.change;
+        Ok(Look { at_anything: true, at_all: true, began: extent.change })
     }
 
-    /// Removes what isn't there any more. What is in a state that isn't known.
-    async fn read_ids(self, reading: &mut Reading) -> Result<Vec<Seen>, Failed> {
-        let started = Instant::now();
+    async fn begin(self) -> Result<(), Failed> {
         let Self { map, number, .. } = self;
-        self.home.work(self.table, move |population| population.begin(map, number)).await?;
+        self.home.work(self.table, move |population| population.begin(map, number)).await
+    }
+
+    /// Removes what wasn't there, unless that is too much.
+    async fn finish(self, reading: &mut Reading, insists: bool) -> Result<(), Failed> {
+        let Self { map, number, .. } = self;
+        let believed = is_believed(reading.vanished, insists, Instant::now());
+        let finish = move |population: &mut Population| {
+            let (missing, known) = population.missing(map, number);
+            if is_mass(missing, known) && !believed {
+                return Err(Failed::Vanished { map, missing, known });
+            }
+            population.finish(map, number);
+            Ok(())
+        };
+        let finished = self.home.work(self.table, finish).await?;
+        reading.vanished = match &finished {
+            Err(_) => reading.vanished.or_else(|| Some(Instant::now())),
+            Ok(()) => None,
+        };
+        finished
+    }
+
+    /// Looks which entries there are. The number of the last change when it began, and what
+    /// is in a state that isn't known.
+    async fn read_ids(self) -> Result<(Option<Change>, Vec<Seen>), Failed> {
+        let Self { map, number, .. } = self;
+        self.begin().await?;
         let (to, mut batches) = channel::<Vec<Seen>>(1);
         let compare = async {
             let mut unknown = Vec::new();
@@ -171,10 +282,7 @@ impl Source<'_> {
         };
         let (read, unknown) = tokio::join!(self.directory.ids(map, PAGE_PATIENCE, to), compare);
         let unknown = unknown?;
-        read?;
-        self.home.work(self.table, move |population| population.finish(map, number)).await?;
-        reading.ids.begin(started);
-        Ok(unknown)
+        Ok((read?.change, unknown))
     }
 
     /// Reads entries and puts them into the population. All in all, and, of those with
@@ -182,7 +290,7 @@ impl Source<'_> {
     async fn read_entries(
         self,
         since: Option<Moment>,
-    ) -> Result<(sync::Extent, HashSet<EntryId>), Failed> {
+    ) -> Result<(sync::Extent, HashMap<EntryId, Seen>), Failed> {
         let remember = since.is_some();
         let (read, came) = match self.map {
             Map::Groups => {
@@ -210,11 +318,11 @@ impl Source<'_> {
         mut batches: Receiver<Vec<Read<T>>>,
         remember: bool,
         put: fn(&mut Population, u16, &Read<T>),
-    ) -> Result<HashSet<EntryId>, Failed> {
-        let mut came = HashSet::new();
+    ) -> Result<HashMap<EntryId, Seen>, Failed> {
+        let mut came = HashMap::new();
         while let Some(batch) = batches.recv().await {
             if remember {
-                came.extend(batch.iter().map(|read| read.seen.id));
+                came.extend(batch.iter().map(|read| (read.seen.id, read.seen)));
             }
             self.state.loaded(batch.len());
             let number = self.number;

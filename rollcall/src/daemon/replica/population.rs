@@ -62,6 +62,8 @@ pub(in crate::daemon) struct Population {
     /// Keys that may lead elsewhere than the table says; `None` until the first
     /// table is written, which has all of them.
     dirty: Option<BTreeSet<Dirty>>,
+    /// How often an entry came, changed or went.
+    changes: u64,
 }
 
 /// A key that may lead elsewhere than the table says.
@@ -159,6 +161,7 @@ impl Population {
         if self.users.body(number) == &new {
             return;
         }
+        self.changes += 1;
         self.leave_user(number);
         *self.users.body_mut(number) = new;
         self.enter_user(number);
@@ -213,11 +216,26 @@ impl Population {
             }
             Map::Users | Map::Shadows => {
                 for number in self.users.unmarked(directory) {
+                    self.changes += 1;
                     self.leave_user(number);
                     self.users.remove(number);
                 }
             }
         }
+    }
+
+    /// How many entries a reading that has come to its end would remove, and of how
+    /// many.
+    pub(in crate::daemon) fn missing(&self, map: Map, directory: u16) -> (usize, usize) {
+        match map {
+            Map::Groups => self.groups.missing(directory),
+            Map::Users | Map::Shadows => self.users.missing(directory),
+        }
+    }
+
+    /// How often an entry came, changed or went so far.
+    pub(in crate::daemon) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// How many users and groups there are, those that this host rejects included.
@@ -264,6 +282,7 @@ impl Population {
     }
 
     fn replace_group(&mut self, number: u32, new: GroupBody) {
+        self.changes += 1;
         let old = self.groups.body(number);
         let (old_facts, new_facts) = (GroupFacts::of(old), GroupFacts::of(&new));
         let gid_changed = old.gid != new.gid;

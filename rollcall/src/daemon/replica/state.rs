@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
+use crate::daemon::table::wall;
+
 /// How the replica is doing.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct State {
@@ -33,6 +35,8 @@ struct Status {
     phase: Phase,
     users: usize,
     groups: usize,
+    /// When it was last in step, in seconds since 1970; 0: not since it last began.
+    in_step: u64,
     requests: Vec<oneshot::Sender<()>>,
     running: bool,
 }
@@ -65,6 +69,19 @@ impl State {
         }
     }
 
+    /// How many entries have been read so far, while all are.
+    pub(in crate::daemon) fn loading(&self) -> u64 {
+        match self.lock().phase {
+            Phase::Loading(count) => count as u64,
+            _ => 0,
+        }
+    }
+
+    /// When it was last in step, in seconds since 1970; 0: not since it last began.
+    pub(in crate::daemon) fn last_in_step(&self) -> u64 {
+        self.lock().in_step
+    }
+
     /// Why it can't be brought up to date, if that is so.
     pub(in crate::daemon) fn failure(&self) -> Option<String> {
         match &self.lock().phase {
@@ -82,7 +99,11 @@ impl State {
     }
 
     pub(super) fn set(&self, phase: Phase) {
-        self.lock().phase = phase;
+        let mut status = self.lock();
+        if let Phase::Loading(_) = phase {
+            status.in_step = 0;
+        }
+        status.phase = phase;
     }
 
     /// So many entries more were read.
@@ -102,6 +123,7 @@ impl State {
         let mut status = self.lock();
         (status.users, status.groups) = (users, groups);
         status.phase = Phase::InStep;
+        status.in_step = wall();
     }
 
     pub(super) fn counts(&self) -> (usize, usize) {

@@ -8,45 +8,69 @@ use std::path::{Path, PathBuf};
 use common::config::{CacheConfig, CacheMode};
 use common::table::layout::header;
 use common::table::map::{MapError, Mapping};
-use common::table::writer::{Fact, Room, Writer};
-use common::table::{Found, Table};
+use common::table::writer::{Fact, Heartbeat, Room, Writer};
+use common::table::{Found, Key, Now, Table};
 use tracing::{info, warn};
 
-use super::{Keeper, heart};
-use crate::daemon::cache::{Asked, Known, LONG_AGO};
+use super::Keeper;
+use super::heart::{self, leaves_room, max_stale};
+use crate::daemon::cache::{Asked, Known, LONG_AGO, long_gone};
 
 impl Keeper {
     /// Takes a configuration into use. `origin` says which directories are read, and how:
     /// with another one, everything that is known is of no use.
     pub(in crate::daemon) fn configure(&mut self, cache: CacheConfig, origin: String) {
+        // What is under way may be answered by other directories, or count for another time.
+        self.outdate();
         let before = self.cache.replace(cache);
         let same_origin = before.is_none() || self.origin == origin;
         self.origin = origin;
         if cache.mode == CacheMode::Off {
             self.give_up();
+            self.forget_the_seal();
             self.remove_files();
         } else if !same_origin {
-            // What is under way is answered by the old directories.
-            self.give_up();
-            self.heard = 0;
-            remove(&self.files.sealed);
-            remove(&origin_of(&self.files.sealed));
+            self.disown();
             info!("another directory: the table is filled anew");
         } else if before.is_none() {
             self.take_over();
-        } else if before.is_some_and(|before| before.mode != cache.mode) {
+        } else if before.is_some_and(|before| is_doubtful(&before, &cache))
+            // Its replica doesn't run any more, and the next one may never get ready.
+            || self.population.is_some()
+        {
             self.doubt_everything();
         }
         self.beat();
-        if self.writer.is_some() {
-            self.note_origin(&self.files.live);
+        if self.writer.is_none() {
+            // It is of another directory, or of a daemon of before.
+            remove(&self.files.live);
+            remove(&origin_of(&self.files.live));
         }
+    }
+
+    /// Lets go of what is known of other directories, wherever it is.
+    fn disown(&mut self) {
+        self.heard = 0;
+        if let (Some(writer), Some(cache)) = (&mut self.writer, self.cache) {
+            // Who still has the old table must not believe it when this daemon is gone.
+            writer.beat(Heartbeat {
+                alive_until: Now(0),
+                complete_until: Now(0),
+                heard: 0,
+                max_stale: max_stale(&cache),
+            });
+        }
+        self.give_up();
+        self.forget_the_seal();
+        remove(&origin_of(&self.files.live));
+        remove(&self.files.sealed);
+        remove(&origin_of(&self.files.sealed));
     }
 
     /// Notes beside a table what it is about, so that a later daemon with another
     /// configuration doesn't take it over. One that can't be noted isn't taken over.
     pub(super) fn note_origin(&self, table: &Path) {
-        let _ = fs::write(origin_of(table), fingerprint(&self.origin));
+        note(table, &self.origin);
     }
 
     /// Takes over what an older daemon knew, as answers that have expired: the
@@ -64,6 +88,10 @@ impl Keeper {
             let Some(table) = old.table() else { continue };
             if fs::read(origin_of(&path)).ok() != Some(fingerprint(&self.origin)) {
                 info!("nothing is taken over from {}: it is of another directory", path.display());
+                if path == self.files.sealed {
+                    remove(&path);
+                    remove(&origin_of(&path));
+                }
                 continue;
             }
             let heard = table.word(header::HEARD).unwrap_or(0);
@@ -71,9 +99,10 @@ impl Keeper {
             if heard == 0 || heart::wall().saturating_sub(heard) > max_stale {
                 continue;
             }
-            // A time of the future would keep answers for ever.
-            self.heard = heard.min(heart::wall());
-            if self.begin_with(table) {
+            self.heard = heart::no_later_than_now(heard);
+            // The live file is of this run of the machine, the copy may be of an earlier one.
+            let age = if path == self.files.live { Age::Counts } else { Age::Unknown };
+            if self.begin_with(table, age) {
                 info!("what {} knows is there in case of an outage", path.display());
                 return;
             }
@@ -84,20 +113,27 @@ impl Keeper {
     pub(in crate::daemon) fn doubt_everything(&mut self) {
         let Some(old) = self.writer.take() else { return };
         self.give_up();
-        self.begin_with(old.table());
+        self.begin_with(old.table(), Age::Counts);
         let mut old = old;
         old.retire();
     }
 
     /// Makes a table of another one's answers, all of them expired. Whether it could.
-    fn begin_with(&mut self, old: Table<'_>) -> bool {
-        let made = Writer::create(&self.files.live, Room::default()).and_then(|mut new| {
-            copy(old, &mut new)?;
+    fn begin_with(&mut self, old: Table<'_>, age: Age) -> bool {
+        let forgotten = match (age, &self.cache) {
+            (Age::Counts, Some(cache)) => long_gone(cache, Now::read()),
+            _ => 0,
+        };
+        let words = old.word(header::USED).unwrap_or(0);
+        let made = leaves_room(&self.files.live, words.saturating_mul(8)).and_then(|()| {
+            let mut new = Writer::create(&self.files.live, Room::default())?;
+            copy(old, &mut new, forgotten)?;
             new.publish()?;
             Ok(new)
         });
         match made {
             Ok(new) => {
+                self.note_origin(&self.files.live);
                 self.writer = Some(new);
                 self.kept.count(self.writer.as_ref());
                 true
@@ -117,29 +153,47 @@ impl Keeper {
     }
 }
 
-/// Copies what a table has found, as expired.
-fn copy(old: Table<'_>, new: &mut Writer) -> std::io::Result<()> {
+/// Whether the times in a table mean anything now.
+#[derive(Clone, Copy)]
+enum Age {
+    Counts,
+    Unknown,
+}
+
+/// Whether what is known counts for less, or is known in another way, from now on.
+fn is_doubtful(before: &CacheConfig, now: &CacheConfig) -> bool {
+    before.mode != now.mode
+        || now.lifetime < before.lifetime
+        || now.negative_lifetime < before.negative_lifetime
+}
+
+/// Copies what a table has found, as expired, but for what expired before `forgotten`. What a
+/// replica knew is copied as if it had been asked for: a user's groups beside
+/// the user, where a later answer replaces them.
+fn copy(old: Table<'_>, new: &mut Writer, forgotten: u32) -> std::io::Result<()> {
     let mut change = new.change();
     let mut failed = None;
-    old.entries(|key, found, _| {
+    old.entries(|key, found, expires| {
+        if expires != LONG_AGO && expires < forgotten {
+            return;
+        }
         // A file of noise has no valid names; nor could anybody ask for one.
         let (Some(_), Some(known)) = (Asked::of_key(key), Known::of_found(&found)) else { return };
-        let gids = match (&known, &found) {
-            (Known::User(_), Found::User(user)) => user.gids(),
-            _ => None,
-        };
-        let gids: Option<Vec<_>> = gids.map(|gids| {
-            gids.iter().filter_map(|gid| common::account::Gid::new(gid).ok()).collect()
-        });
-        let fact = match &known {
-            Known::Absent => return,
-            Known::User(user) => Fact::User(user, gids.as_deref()),
-            known => known.fact(),
-        };
-        match change.put(fact, &[key], LONG_AGO) {
+        if known.is_absent() {
+            return;
+        }
+        let mut put = |fact: Fact<'_>, key| match change.put(fact, &[key], LONG_AGO) {
             // A key that doesn't fit is noise as well.
             Err(error) if error.kind() != ErrorKind::InvalidInput => failed = Some(error),
             _ => {}
+        };
+        put(known.fact(), key);
+        if let (Key::UserName(name), Found::User(user)) = (key, &found)
+            && user.is_named(name)
+            && let Some(gids) = user.gids()
+            && let Known::Gids(gids) = Known::of_gids(&gids)
+        {
+            put(Fact::Gids(&gids), Key::GidsOf(name));
         }
     });
     match failed {
@@ -148,8 +202,13 @@ fn copy(old: Table<'_>, new: &mut Writer) -> std::io::Result<()> {
     }
 }
 
+/// Notes beside a table what it is about.
+pub(super) fn note(table: &Path, origin: &str) {
+    let _ = fs::write(origin_of(table), fingerprint(origin));
+}
+
 /// The file that says what a table is about.
-fn origin_of(table: &Path) -> PathBuf {
+pub(super) fn origin_of(table: &Path) -> PathBuf {
     table.with_extension("origin")
 }
 
@@ -161,7 +220,7 @@ fn fingerprint(origin: &str) -> Vec<u8> {
     format!("{:016x}\n", hasher.finish()).into_bytes()
 }
 
-fn remove(path: &Path) {
+pub(super) fn remove(path: &Path) {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             warn!("{} can't be removed: {error}", path.display());

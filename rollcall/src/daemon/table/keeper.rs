@@ -10,7 +10,7 @@ use common::paths;
 use common::table::Now;
 use common::table::writer::{Memory, Writer};
 
-use super::heart::Heart;
+use super::heart::{Heart, leaves_room};
 use crate::daemon::cache::Kept;
 use crate::daemon::ffi;
 use crate::daemon::replica::Population;
@@ -111,7 +111,10 @@ impl Keeper {
     /// # Errors
     /// When the folder can't be written to; then everything is as before.
     pub(in crate::daemon) fn replace(&mut self, mut new: Writer) -> io::Result<()> {
+        // It has its blocks already.
+        leaves_room(&self.files.live, 0)?;
         new.publish()?;
+        self.note_origin(&self.files.live);
         if let Some(mut old) = self.writer.replace(new) {
             old.retire();
         }

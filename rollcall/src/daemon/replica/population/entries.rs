@@ -123,6 +123,17 @@ impl<B: Body> Entries<B> {
         slots.map(|(number, _)| number).collect()
     }
 
+    /// How many of a directory's entries weren't come across, and how many there are.
+    pub(super) fn missing(&self, directory: u16) -> (usize, usize) {
+        let of_it = |slot: &&Slot<B>| slot.used && slot.directory == directory;
+        let (mut missing, mut known) = (0, 0);
+        for slot in self.slots.iter().filter(of_it) {
+            known += 1;
+            missing += usize::from(!slot.marked);
+        }
+        (missing, known)
+    }
+
     /// The numbers of all that this host accepts.
     pub(super) fn all(&self) -> impl Iterator<Item = u32> {
         let slots = (0..).zip(&self.slots);

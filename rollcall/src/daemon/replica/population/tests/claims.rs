@@ -240,8 +240,9 @@ fn a_reader_of_the_table_finds_what_the_population_says() {
     let mut change = writer.change();
     population.write_all(&mut change).unwrap();
     change.commit().unwrap();
-    let all = Now(u32::MAX);
-    writer.beat(Heartbeat { alive_until: all, complete_until: all, heard: 1, max_stale: 1 });
+    // As `groups_in` looks at the time 1.
+    let soon = Now(3);
+    writer.beat(Heartbeat { alive_until: soon, complete_until: soon, heard: 1, max_stale: 1 });
     for name in ["alice", "carol", "local"] {
         assert_eq!(groups_in(writer.table(), name), Some(vec![2001]), "{name}");
     }
@@ -253,4 +254,40 @@ fn a_reader_of_the_table_finds_what_the_population_says() {
     assert_eq!(groups_in(writer.table(), "carol"), Some(vec![2001]));
     assert_eq!(groups_in(writer.table(), "local"), None);
     assert_eq!(groups_in(writer.table(), "alice"), None);
+}
+
+#[test]
+fn a_reading_that_comes_to_its_end_tells_what_is_missing_before_it_is_removed() {
+    let mut population = Population::default();
+    for id in 0..4 {
+        population
+            .put_user(0, &user(id, &[&format!("user{id}")], 1000 + u32::try_from(id).unwrap()));
+    }
+    population.put_user(1, &user(9, &["other"], 1009));
+    population.begin(Map::Users, 0);
+    population.put_user(0, &user(1, &["user1"], 1001));
+    assert_eq!(population.missing(Map::Users, 0), (3, 4));
+    assert_eq!(population.missing(Map::Users, 1), (0, 1));
+    population.finish(Map::Users, 0);
+    assert_eq!(population.missing(Map::Users, 0), (0, 1));
+}
+
+#[test]
+fn only_what_comes_changes_or_goes_counts_as_a_change() {
+    let mut population = Population::default();
+    let mut counts = vec![population.changes()];
+    let mut next = |population: &Population| {
+        let count = population.changes();
+        counts.push(count);
+        count != counts[counts.len() - 2]
+    };
+    population.put_user(0, &user(1, &["alice"], 1001));
+    assert!(next(&population));
+    population.put_user(0, &user(1, &["alice"], 1001));
+    assert!(!next(&population), "read again");
+    population.put_group(0, &group(2, &["staff"], 2001, &["alice"]));
+    assert!(next(&population));
+    population.begin(Map::Users, 0);
+    population.finish(Map::Users, 0);
+    assert!(next(&population));
 }

@@ -1,0 +1,124 @@
+//! Whether anything has changed at all.
+//!
+//! OpenLDAP's overlay `syncprov` keeps the numbers of the last changes (`contextCSN`, one
+//! for each server that takes changes) on the entry of its search base. Everything
+//! at or below that entry counts. So if the maps lie there, nothing in them has
+//! changed as long as the numbers are the same.
+//!
+//! Numbers are compared only with those of the same server: after a failover another one
+//! may say the same, or something else, for reasons of its own. And those that a
+//! reading goes by are read on the connection of that reading, before it.
+//!
+//! To have no number is never an error: then everything is looked at.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::super::{Directory, found};
+use crate::config::Scope;
+use crate::deadline::Deadline;
+use crate::ldap::connect::Connection;
+use crate::ldap::filter::Filter;
+use crate::ldap::pool::Purpose;
+use crate::ldap::search::{self, Entry, Search};
+use crate::ldap::{LdapError, dn};
+
+const CONTEXT_CSN: &str = "contextCSN";
+
+/// Becomes another one with each change of a server's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which of the directory's servers says so.
+    pub server: usize,
+    /// A hash of its numbers.
+    pub numbers: u64,
+}
+
+impl Change {
+    /// Whether something has changed since then, for sure: another server's number
+    /// says nothing.
+    pub fn is_after(&self, earlier: &Self) -> bool {
+        self.server == earlier.server && self.numbers != earlier.numbers
+    }
+}
+
+impl Directory {
+    /// The number of the last change. `None`: there is nothing of the kind, it doesn't
+    /// cover both maps, or it can't be read.
+    pub async fn last_change(&self, deadline: Deadline) -> Option<Change> {
+        let base = self.base_of_changes(deadline).await?;
+        let mut place = self.pool.place(Purpose::Lookup, deadline).await.ok()?;
+        let result = search_numbers(&mut place.connection, base, deadline).await;
+        if let Err(LdapError::Connect(_)) = &result {
+            place.connection.retire();
+        }
+        change(place.connection.server, result)
+    }
+
+    /// The same, as this connection's server says it.
+    pub(in crate::directory) async fn change_on(
+        &self,
+        connection: &mut Connection,
+        deadline: Deadline,
+    ) -> Option<Change> {
+        let base = self.base_of_changes(deadline).await?;
+        let result = search_numbers(connection, base, deadline).await;
+        change(connection.server, result)
+    }
+
+    /// The entry that has the numbers, if both maps lie there.
+    async fn base_of_changes(&self, deadline: Deadline) -> Option<&str> {
+        let base = self.base(deadline).await.ok()?;
+        let maps = [&self.config.users.base, &self.config.groups.base];
+        let covers = |map: &Option<String>| map.as_ref().is_none_or(|map| dn::lies_in(map, base));
+        maps.into_iter().all(covers).then_some(base)
+    }
+}
+
+async fn search_numbers(
+    connection: &mut Connection,
+    base: &str,
+    deadline: Deadline,
+) -> Result<Vec<Entry>, LdapError> {
+    let (scope, filter) = (Scope::Base, &Filter::present("objectClass"));
+    let search = Search { base, scope, filter, attributes: &[CONTEXT_CSN], limit: 1 };
+    search::run(connection, search, deadline).await
+}
+
+fn change(server: usize, result: Result<Vec<Entry>, LdapError>) -> Option<Change> {
+    let entries = found(result).ok()?;
+    let mut numbers: Vec<_> = entries.iter().flat_map(|e| e.values(CONTEXT_CSN)).collect();
+    numbers.sort_unstable();
+    let hash = || xxh3_64(numbers.join(" ").as_bytes());
+    (!numbers.is_empty()).then(|| Change { server, numbers: hash() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(server: usize, numbers: &[&str]) -> Option<Change> {
+        change(server, Ok(vec![Entry::of("dc=x", &[(CONTEXT_CSN, numbers)])]))
+    }
+
+    #[test]
+    fn the_order_of_the_numbers_says_nothing() {
+        assert_eq!(said(0, &["1", "2"]), said(0, &["2", "1"]));
+        assert_ne!(said(0, &["1", "2"]), said(0, &["1", "3"]));
+    }
+
+    #[test]
+    fn no_number_and_an_error_are_no_number() {
+        assert_eq!(said(0, &[]), None);
+        assert_eq!(change(0, Ok(Vec::new())), None);
+        assert_eq!(change(0, Err(LdapError::Result(50, String::new()))), None);
+        assert_eq!(change(0, Err(LdapError::Configuration(String::new()))), None);
+    }
+
+    #[test]
+    fn another_servers_number_is_not_a_change() {
+        let (first, second) = (said(0, &["1"]).unwrap(), said(0, &["2"]).unwrap());
+        assert!(second.is_after(&first));
+        assert!(!first.is_after(&first));
+        assert!(!said(1, &["2"]).unwrap().is_after(&first));
+    }
+}
