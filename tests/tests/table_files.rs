@@ -87,8 +87,9 @@ modes! { caching:
                 assert_right(&mut new);
                 let file = fs::symlink_metadata(host.path(TABLE)).ok()?;
                 let trusted = file.is_file() && file.mode() & 0o022 == 0 && file.uid() == 990;
-                let alive = host.table_word(header::ALIVE_UNTIL)?;
-                (trusted && alive > u64::from(Now::read().0)).then_some(())
+                // Opening a pipe would wait for its other end.
+                let alive = trusted.then(|| host.table_word(header::ALIVE_UNTIL)).flatten()?;
+                (alive > u64::from(Now::read().0)).then_some(())
             });
             assert!(healed.is_some(), "{what}: no table again\n{}", host.log().join("\n"));
             assert_right(&mut new);

@@ -132,7 +132,17 @@ impl Population {
         });
         let mut keys: Vec<Key<'_>> = names.map(|name| Key::UserName(name.as_bytes())).collect();
         let uid = facts.user.uid.get();
-        if is_alone(self.uids.of(self.hasher.hash_one(uid))) || self.user_of(uid) == Some(number) {
+        if is_alone(self.uids.of(self.hasher.hash_one(uid))) {
+            keys.push(Key::Uid(uid));
+        } else if self.user_of(uid) == Some(number) {
+            let has_it = |other: &u32| {
+                UserFacts::of(self.users.body(*other)).is_some_and(|o| o.user.uid.get() == uid)
+            };
+            // Others may have the same hash only, and then nothing is wrong.
+            if self.uids.of(self.hasher.hash_one(uid)).filter(has_it).nth(1).is_some() {
+                tracing::warn!(key = uid, first = ?facts.user.name.as_str(),
+                    "the directory has several entries of one name or id; the first is taken");
+            }
             keys.push(Key::Uid(uid));
         }
         if keys.is_empty() {
