@@ -118,11 +118,11 @@ fn kill_the_daemon(mode: Mode, times: u64) {
     // A daemon that is loading asks the directory for each answer, and may publish
     // afterwards what it has read before: older by a poll at most.
     let mut watchers = Watchers::start(&host, 4, &format!("state {ACCOUNTS}"));
-    let (stop, made) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (stop, count) = (AtomicBool::new(false), AtomicU64::new(0));
     let changes = host.directory().changes();
     let start = Instant::now();
     thread::scope(|scope| {
-        scope.spawn(|| change_all(changes, ACCOUNTS, &stop, &made));
+        scope.spawn(|| change_all(changes, ACCOUNTS, &stop, &count));
         for n in 0..times {
             go_on(spread(n, LIFE));
             host.daemon().kill();
@@ -136,7 +136,7 @@ fn kill_the_daemon(mode: Mode, times: u64) {
     let took = start.elapsed();
     let before = host.table_word(header::CHANGE);
     let seen = watchers.finish();
-    println!("{mode:?}: {times} kills in {took:?}, {} changes, {seen:?}", made.into_inner());
+    println!("{mode:?}: {times} kills in {took:?}, {} changes, {seen:?}", count.into_inner());
     assert!(seen.versions > ACCOUNTS, "{seen:?}");
     // It is well again, without any help.
     until(PATIENCE, || (host.table_word(header::CHANGE) != before).then_some(())).or_else(|| {
