@@ -258,8 +258,8 @@ fn compare(mode: Mode) {
         // Of two entries with the same name a table enumerates one.
         let (expected, found) = (enumerated(&plain, map), enumerated(&cached, map));
         assert_eq!(names(&expected), names(&found), "{mode:?}, {map}");
-        let more: Vec<_> = found.iter().filter(|line| !expected.contains(line)).collect();
-        assert!(more.is_empty(), "{mode:?} has {more:?}");
+        let unexpected: Vec<_> = found.iter().filter(|line| !expected.contains(line)).collect();
+        assert!(unexpected.is_empty(), "{mode:?} has {unexpected:?}");
         let mut once = found.clone();
         once.dedup();
         assert_eq!(once, found, "{mode:?}: some entries come twice");
