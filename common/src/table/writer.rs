@@ -1,7 +1,7 @@
 //! The daemon's side: makes tables, and publishes changes.
 //!
 //! A [`Writer`] owns a file that is mapped to be written to. Whatever it does, it does by
-//! storing words, in an order that [`super`] describes and [`sheet`] proves; if it is
+//! storing words, in an order that [`super`] describes and `sheet.rs` proves; if it is
 //! killed in between, readers see what was last published, until the heartbeat is over.
 //! Nobody ever goes on writing to a file of another process: a new daemon makes a new
 //! table, and takes over what it wants by [`Table::entries`].
