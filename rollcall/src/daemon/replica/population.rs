@@ -19,7 +19,7 @@
 //!
 //! **Changes.** An entry that is put, changed or removed makes keys *dirty*: those that it
 //! claimed or claims, and the names that its list of members gained or lost. [`Population::write`] then
-//! finds out what each dirty key leads to now, and tells a [`Sink`]. So one
+//! finds out what each dirty key leads to now, and tells a [`Sink`](write::Sink). So one
 //! poll is one change of the table, whatever the entries had to do with each other; and
 //! an entry that is read again and says the same makes nothing dirty.
 //!
