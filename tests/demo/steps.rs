@@ -95,7 +95,7 @@ pub(crate) fn changes(host: &mut Host, show: &mut Show) {
     show.run(
         host,
         &["rollcall", "status"],
-        |o| o.stdout.contains("replica"),
+        |o| o.stdout.contains("in step with the directory"),
         "Lookups read it without asking anybody; passwords are never in it.",
     );
     show.heading("Dave gets another shell in the directory");
@@ -126,7 +126,7 @@ pub(crate) fn outage(host: &mut Host, show: &mut Show) {
     let unknown = "$! = 0; getpwnam('a-new-user') or print qq($!\n)";
     let is_told = harness::until(harness::PATIENCE, || {
         let output = host.run(["perl", "-e", unknown]);
-        (output.stdout == "Resource temporarily unavailable\n").then_some(())
+        (output.stdout == "Resource temporarily unavailable").then_some(())
     });
     show.run(
         host,
@@ -146,7 +146,7 @@ pub(crate) fn outage(host: &mut Host, show: &mut Show) {
     show.heading("The directory is back");
     host.directory().start();
     let asked = harness::until(harness::PATIENCE, || {
-        (!host.run(["perl", "-e", unknown]).stdout.contains("unavailable")
+        (host.run(["rollcall", "status"]).stdout.contains("in step with the directory")
             && host.login().ssh("carol", &password("carol")).success)
             .then_some(())
     });
