@@ -123,7 +123,7 @@ pub(crate) fn outage(host: &mut Host, show: &mut Show) {
         |o| o.stdout.starts_with("carol:"),
         "Who is in the host's copy is still known …",
     );
-    let unknown = "$! = 0; getpwnam('a-new-user') or print qq($!\n)";
+    let unknown = "$! = 0; getpwnam('a-new-user') or print $!";
     let is_told = harness::until(harness::PATIENCE, || {
         let output = host.run(["perl", "-e", unknown]);
         (output.stdout == "Resource temporarily unavailable").then_some(())
