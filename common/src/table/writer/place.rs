@@ -117,7 +117,14 @@ impl Temporary {
     pub(super) fn place(&mut self) -> io::Result<Identity> {
         self.open_up()?;
         let identity = Identity::from(&self.file.metadata()?);
-        fs::rename(&self.path, &self.target)?;
+        match fs::rename(&self.path, &self.target) {
+            // An empty folder in its place is nobody's, and nobody should have to remove it.
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                fs::remove_dir(&self.target)?;
+                fs::rename(&self.path, &self.target)?;
+            }
+            renamed => renamed?,
+        }
         self.placed = true;
         Ok(identity)
     }
