@@ -58,8 +58,10 @@ use super::range::{self, Place, Range};
 use super::reader::{Table, View, read_before};
 use crate::{direct, paths};
 
-/// How many times a lookup reads, where it meets exchanges.
-const TRIES: usize = 3;
+/// How many times a lookup reads, where it meets exchanges, or files that were replaced
+/// before it had mapped them. A daemon takes far longer to make a table than
+/// a lookup to map one: so many in a row are not met.
+const TRIES: usize = 8;
 
 /// This host's table, as this process has it.
 pub static HOST: Shared = Shared::new(paths::TABLE, paths::SEALED_TABLE);
@@ -127,13 +129,11 @@ impl Shared {
     pub fn with_fresh<T>(&self, mut read: impl FnMut(View<'_>) -> T) -> Option<T> {
         let (now, moment) = Now::with_moment();
         self.look_at_file(now, moment);
-        let mut renewed = false;
         for _ in 0..TRIES {
             match self.read(|table| table.fresh(now), &mut read) {
                 Reading::Done(result) => return Some(result),
-                Reading::Raced => {}
-                Reading::Nothing if renewed || !self.renew(now) => return None,
-                Reading::Nothing => renewed = true,
+                Reading::Nothing if !self.renew(now) => return None,
+                Reading::Nothing | Reading::Raced => {}
             }
         }
         None

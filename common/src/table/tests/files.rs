@@ -254,7 +254,7 @@ fn a_table_takes_at_most_150_bytes_a_user() {
 fn an_empty_folder_in_the_tables_place_makes_way() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
-    std::fs::create_dir(&path).unwrap();
+    fs::create_dir(&path).unwrap();
     Writer::create(&path, Room::default()).unwrap().publish().unwrap();
     assert!(path.is_file());
 }
