@@ -24,7 +24,7 @@ use crate::protocol::{Request, Response, Unavailable};
 
 /// The function's name in `direct.so`. It changes with the protocol's version,
 /// so that a module never calls a library of another version.
-pub const SYMBOL: &CStr = c"rollcall_direct_handle_2";
+pub const SYMBOL: &CStr = c"rollcall_direct_handle_3";
 
 /// Takes the bytes of a response; called at most once, before [`Handle`] returns.
 pub type Reply = unsafe extern "C" fn(context: *mut c_void, response: *const u8, length: usize);

@@ -16,12 +16,14 @@ use crate::secret::Secret;
 
 mod status;
 
-pub use status::{CacheMode, Phase, Status, TableStatus};
+pub use status::{
+    CacheMode, Following, OfflineStatus, Phase, ServerState, ServerStatus, Status, TableStatus, Way,
+};
 
 /// The version of this vocabulary. Both ends must have the same; an upgrade
 /// replaces modules and daemon together, and a process that still has the old
 /// module loaded is answered "unavailable".
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// What a module or a command asks for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -95,6 +97,8 @@ pub enum Flush {
     Group(Name),
     /// Everything.
     All,
+    /// What is kept for logins while no server answers.
+    Offline,
 }
 
 /// A database that can be enumerated.

@@ -49,7 +49,7 @@ use common::handle::Peer;
 use common::protocol::{Response, Unavailable};
 
 /// The function is what the modules take it for.
-const _: Handle = rollcall_direct_handle_2;
+const _: Handle = rollcall_direct_handle_3;
 
 /// What the function returns when it can't be used.
 const FAILED: i32 = 1;
@@ -65,7 +65,7 @@ const FAILED: i32 = 1;
 /// NUL-terminated path, and `reply` may be called with `context`.
 #[unsafe(no_mangle)]
 #[allow(unsafe_code)] // FFI: the entry point
-pub unsafe extern "C" fn rollcall_direct_handle_2(
+pub unsafe extern "C" fn rollcall_direct_handle_3(
     request: *const u8,
     request_length: usize,
     config: *const c_char,

@@ -1,8 +1,10 @@
-//! How the daemon is doing. Only public facts: nobody's name is among them.
+//! How the daemon is doing. Only public facts, but for root: nobody's name is among them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::account::Name;
 
 /// How the daemon is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +31,12 @@ pub struct Status {
     pub searches: u64,
     /// How many requests it is answering.
     pub connections: u32,
-    /// The directory's servers.
-    pub servers: Vec<String>,
+    /// The directories' servers, in the order in which they are preferred.
+    pub servers: Vec<ServerStatus>,
+    /// How a replica hears of changes: one for each directory that it follows.
+    pub following: Vec<Following>,
+    /// Whose logins are possible while no server answers; told to root alone.
+    pub offline: Vec<OfflineStatus>,
     /// When the directory was last heard of, in seconds since 1970; 0: never.
     pub heard: u64,
     /// Why the directory can't be asked, or what the replica failed of last.
@@ -50,6 +56,65 @@ pub struct TableStatus {
     pub size: u64,
     /// How many of them are in use.
     pub used: u64,
+}
+
+/// What is known of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Its address, as a configuration has it.
+    pub address: String,
+    /// Whether it answers.
+    pub state: ServerState,
+    /// Since when, in seconds since 1970; 0: not known.
+    pub since: u64,
+    /// How long it took to answer lately, in microseconds; 0: not known.
+    pub latency: u32,
+    /// What went wrong last, if it failed.
+    pub why: Option<String>,
+}
+
+/// Whether a server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerState {
+    /// Nobody has needed it yet.
+    Untried,
+    /// It answered when it was last asked.
+    Answers,
+    /// It didn't.
+    Failed,
+}
+
+/// How a replica hears of a directory's changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Following {
+    /// The search base.
+    pub base: String,
+    /// In which way.
+    pub way: Way,
+    /// Why in that way, where it isn't the best one.
+    pub why: Option<String>,
+    /// When the newest change that was heard of came, in seconds since 1970; 0: none yet.
+    pub newest: u64,
+}
+
+/// A way to hear of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Way {
+    /// The server tells of each one as it happens (RFC 4533).
+    Push,
+    /// It is asked every `cache.refresh` seconds.
+    Polling,
+}
+
+/// A user whose login is possible while no server answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfflineStatus {
+    /// Who.
+    pub name: Name,
+    /// Until when, in seconds since 1970.
+    pub until: u64,
+    /// How many passwords were wrong since the last right one.
+    pub failures: u32,
 }
 
 /// How the table is filled.

@@ -6,7 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use common::client::Client;
 use common::deadline::{self, Deadline};
-use common::protocol::{CacheMode, Phase, Request, Response, Status, TableStatus};
+use common::protocol::{
+    CacheMode, Following, OfflineStatus, Phase, Request, Response, ServerState, ServerStatus,
+    Status, TableStatus, Way,
+};
 
 use super::Done;
 use crate::cli::StatusOptions;
@@ -38,8 +41,8 @@ fn summary(status: &Status, now: u64) -> Result<String, fmt::Error> {
         &format!("{hits} answered by the daemon from the table, {searches} by the directory"),
     )?;
     line("requests", &format!("{} under way", status.connections))?;
-    if !status.servers.is_empty() {
-        line("servers", &status.servers.join(", then "))?;
+    for (position, known) in status.servers.iter().enumerate() {
+        line(if position == 0 { "servers" } else { "" }, &server(known, now))?;
     }
     let heard = match status.heard {
         0 => "never".into(),
@@ -48,6 +51,12 @@ fn summary(status: &Status, now: u64) -> Result<String, fmt::Error> {
     line("heard of", &format!("the directory last answered {heard}"))?;
     if status.in_step > 0 {
         line("copy", &format!("last in step {} ago", span(now.saturating_sub(status.in_step))))?;
+    }
+    for followed in &status.following {
+        line("changes", &following(followed, now))?;
+    }
+    for kept in &status.offline {
+        line("offline", &offline(kept, now))?;
     }
     if let Some(why) = &status.outage {
         line("outage", &why.replace('\n', " "))?;
@@ -79,6 +88,52 @@ fn kept(status: &Status) -> String {
         (_, Phase::Off) => "what was asked for",
     }
     .into()
+}
+
+fn server(server: &ServerStatus, now: u64) -> String {
+    let ServerStatus { address, state, since, latency, why } = server;
+    let since = match since {
+        0 => String::new(),
+        since => format!(" since {}", span(now.saturating_sub(*since))),
+    };
+    let state = match state {
+        ServerState::Untried => "not needed so far".into(),
+        ServerState::Answers if *latency > 0 => format!("answers{since}, in {} ms", ms(*latency)),
+        ServerState::Answers => format!("answers{since}"),
+        ServerState::Failed => format!("fails{since}"),
+    };
+    let why = why.as_ref().map_or_else(String::new, |why| format!(": {}", why.replace('\n', " ")));
+    format!("{address} {state}{why}")
+}
+
+/// Milliseconds of microseconds, with a digit behind the point.
+fn ms(micros: u32) -> String {
+    let tenths = micros.div_ceil(100);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+fn following(following: &Following, now: u64) -> String {
+    let Following { base, way, why, newest } = following;
+    let way = match way {
+        Way::Push => "told by the server as they happen",
+        Way::Polling => "asked for every cache.refresh seconds",
+    };
+    let why = why.as_ref().map_or_else(String::new, |why| format!(" ({})", why.replace('\n', " ")));
+    let newest = match newest {
+        0 => "none so far".into(),
+        newest => format!("the newest {} ago", span(now.saturating_sub(*newest))),
+    };
+    format!("of {base:?} {way}{why}; {newest}")
+}
+
+fn offline(offline: &OfflineStatus, now: u64) -> String {
+    let OfflineStatus { name, until, failures } = offline;
+    let left = span(until.saturating_sub(now));
+    let failures = match failures {
+        0 => String::new(),
+        failures => format!(", {failures} wrong passwords since the last right one"),
+    };
+    format!("{name} may log in without a server for {left}{failures}")
 }
 
 fn table(facts: &TableStatus) -> String {
@@ -115,6 +170,8 @@ fn span(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use common::account::Name;
+
     use super::*;
 
     fn status() -> Status {
@@ -129,10 +186,30 @@ mod tests {
             hits: 7,
             searches: 8,
             connections: 1,
-            servers: vec!["ldap://a".into(), "ldap://b".into()],
+            servers: vec![answers("ldap://a"), fails("ldap://b")],
+            following: vec![pushed()],
+            offline: vec![kept("alice")],
             heard: 1000,
             outage: None,
         }
+    }
+
+    fn answers(address: &str) -> ServerStatus {
+        let (state, address) = (ServerState::Answers, address.into());
+        ServerStatus { address, state, since: 905, latency: 1234, why: None }
+    }
+
+    fn fails(address: &str) -> ServerStatus {
+        let (state, address, why) = (ServerState::Failed, address.into(), Some("refused".into()));
+        ServerStatus { address, state, since: 1000, latency: 0, why }
+    }
+
+    fn pushed() -> Following {
+        Following { base: "dc=x".into(), way: Way::Push, why: None, newest: 1003 }
+    }
+
+    fn kept(name: &str) -> OfflineStatus {
+        OfflineStatus { name: Name::parse(name).unwrap(), until: 87_405, failures: 2 }
     }
 
     #[test]
@@ -145,9 +222,12 @@ mod tests {
              \x20 table        3 users, 2 groups, 10 names and ids; 5 KiB of 1 MiB in use\n\
              \x20 lookups      7 answered by the daemon from the table, 8 by the directory\n\
              \x20 requests     1 under way\n\
-             \x20 servers      ldap://a, then ldap://b\n\
+             \x20 servers      ldap://a answers since 1 min 40 s, in 1.3 ms\n\
+             \x20              ldap://b fails since 5 s: refused\n\
              \x20 heard of     the directory last answered 5 s ago\n\
-             \x20 copy         last in step 15 s ago\n"
+             \x20 copy         last in step 15 s ago\n\
+             \x20 changes      of \"dc=x\" told by the server as they happen; the newest 2 s ago\n\
+             \x20 offline      alice may log in without a server for 1 d 0 h, 2 wrong passwords since the last right one\n"
         );
     }
 

@@ -35,10 +35,10 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use common::config::{CacheConfig, CacheMode, Timeouts};
+use common::config::{CacheConfig, CacheMode, Server, Timeouts};
 use common::deadline::Deadline;
 use common::handle::{Peer, Service};
-use common::protocol::{Request, Response};
+use common::protocol::{Request, Response, ServerState, ServerStatus};
 use common::table::Now;
 use common::table::layout::header;
 use tokio::sync::Semaphore;
@@ -68,7 +68,7 @@ pub(super) struct Cache {
     timeouts: Timeouts,
     /// Which directories are read, and how; and their servers.
     origin: String,
-    servers: Vec<String>,
+    servers: Vec<ServerStatus>,
     /// Where it is kept, once that is in use.
     table: OnceLock<Arc<TableThread>>,
     replica: Arc<replica::State>,
@@ -104,6 +104,11 @@ impl From<Response> for Answer {
     }
 }
 
+fn untried(server: &Server) -> ServerStatus {
+    let (address, state) = (server.to_string(), ServerState::Untried);
+    ServerStatus { address, state, since: 0, latency: 0, why: None }
+}
+
 impl Cache {
     /// Keeps nothing until it is started.
     pub(super) fn new(
@@ -117,7 +122,7 @@ impl Cache {
             config: config.cache,
             timeouts: config.timeouts,
             origin: origin(config),
-            servers: servers.map(ToString::to_string).collect(),
+            servers: servers.map(untried).collect(),
             table: OnceLock::new(),
             replica: Arc::default(),
             keeping: Mutex::default(),

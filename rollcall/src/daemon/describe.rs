@@ -23,6 +23,7 @@ pub(super) fn kind(request: &Request) -> &'static str {
         Request::Flush(Flush::User(_)) => "flush of a user",
         Request::Flush(Flush::Group(_)) => "flush of a group",
         Request::Flush(Flush::All) => "flush of everything",
+        Request::Flush(Flush::Offline) => "flush of the offline logins",
     }
 }
 

@@ -96,6 +96,7 @@ impl Keeper {
             Flush::User(name) => self.forget_user(name),
             Flush::Group(name) => self.forget_group(name),
             Flush::All => self.doubt_everything(),
+            Flush::Offline => {}
         }
         true
     }

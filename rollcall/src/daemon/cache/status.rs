@@ -38,6 +38,8 @@ impl Counters {
             searches: self.searches.load(Ordering::Relaxed),
             connections,
             servers: Vec::new(),
+            following: Vec::new(),
+            offline: Vec::new(),
             heard: 0,
             outage: None,
         }
@@ -57,6 +59,8 @@ impl Cache {
             in_step: self.replica.last_in_step(),
             table: facts.map(|(facts, _)| facts),
             servers: self.servers.clone(),
+            following: Vec::new(),
+            offline: Vec::new(),
             heard,
             outage: self
                 .service
