@@ -11,7 +11,7 @@
 //!  2      number of words in the file
 //!  3      seed of the hash
 //!  4      first word of the index
-//!  5      number of slots in the index, a power of two
+//!  5      number of slots in the index, at least one
 //!  6, 7   unused, 0
 //!         -- one cache line that the writer changes --
 //!  8      alive until: the daemon's heartbeat, in seconds of `clock::Now`, at most
@@ -67,9 +67,11 @@
 //! ```
 //!
 //! A key's hash is XXH3 (64 bits) of its bytes (an id: 4 bytes, lowest first),
-//! seeded with the file's seed plus the class. Its low bits say where probing
-//! begins, its high 29 bits are in the tag. Probing goes on slot by slot, around the end of the
-//! index, for at most [`MAX_PROBE`] slots.
+//! seeded with the file's seed plus the class. Its share of 2^64 is the share of the index at which
+//! probing begins ([`first_slot`]), its low 29 bits are in the tag. Probing goes on slot by slot, around
+//! the end of the index, for at most [`MAX_PROBE`] slots. So the order of the slots is nearly that of
+//! the hashes, however many slots there are: a writer that adds records in this order makes a
+//! table through which an enumeration walks from one end to the other.
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("a table may be longer than the addresses of this machine: make MAX_WORDS fit them");
@@ -80,7 +82,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// the other byte order is no table.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"ROLLCALL");
 /// The version of this page. A file of another one counts as absent.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// Words of the header.
 pub const HEADER_WORDS: usize = 512;
@@ -218,8 +220,16 @@ impl Key<'_> {
 
     /// Its tag.
     pub fn tag(&self, hash: u64) -> u32 {
-        low(hash >> 32) & !0b111 | self.class() as u32
+        low(hash << 3) | self.class() as u32
     }
+}
+
+/// The slot at which the probe of a key of this hash begins, of so many: less than `slots`,
+/// unless that is 0. It needs no division, and an index need not have a power of two.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "it is less than `slots`")]
+pub const fn first_slot(hash: u64, slots: usize) -> usize {
+    (hash as u128 * slots as u128 >> 64) as usize
 }
 
 /// The low half of a word.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use super::clock::Now;
 use super::layout::{
     Class, FURTHEST_PROMISE, GONE, HEADER_WORDS, Key, Kind, MAGIC, MAX_PROBE, NEVER, VERSION,
-    header, high, low,
+    first_slot, header, high, low,
 };
 use super::records::{Damaged, Gids, GroupRecord, Record, UserRecord};
 
@@ -122,7 +122,7 @@ impl<'a> Table<'a> {
     fn slots(self) -> Option<&'a [AtomicU64]> {
         let first = usize::try_from(self.word(header::INDEX)?).ok()?;
         let count = usize::try_from(self.word(header::SLOTS)?).ok()?;
-        if first < HEADER_WORDS || !count.is_power_of_two() {
+        if first < HEADER_WORDS || count == 0 {
             return None;
         }
         self.words.get(first..first.checked_add(count)?)
@@ -173,6 +173,20 @@ impl<'a> View<'a> {
             }
         }
         Answer::Unknown
+    }
+
+    /// Whether it was known, when the daemon of this table lived, that nobody of this name was in any group: the
+    /// table was complete once and doesn't have the name, or it says so. Somebody may be in one by now.
+    pub fn knew_no_groups_of(&self, name: &[u8]) -> bool {
+        let user = self.probe(Key::UserName(name)).ok().flatten().and_then(UserRecord::of);
+        if let Some(gids) = user.filter(|user| user.is_named(name)).and_then(|user| user.gids()) {
+            return gids.is_empty();
+        }
+        match self.probe(Key::GidsOf(name)) {
+            Ok(Some(record)) => record.kind() == Some(Kind::Absent),
+            Ok(None) => Table { words: self.words }.until(header::COMPLETE_UNTIL) > Some(Now(0)),
+            Err(Damaged) => false,
+        }
     }
 
     /// The number of the last change that is seen from here on.
@@ -266,8 +280,7 @@ impl<'a> View<'a> {
     fn probe(&self, key: Key<'_>) -> Result<Option<Record<'a>>, Damaged> {
         let hash = key.hash(self.seed);
         let tag = key.tag(hash);
-        let mask = self.slots.len() - 1;
-        let mut at = usize::try_from(hash & mask as u64).map_err(|_| Damaged)?;
+        let mut at = first_slot(hash, self.slots.len());
         for _ in 0..MAX_PROBE {
             // Pairs with the release in which the writer publishes a record.
             let slot = self.slots.get(at).ok_or(Damaged)?.load(Ordering::Acquire);
@@ -280,7 +293,7 @@ impl<'a> View<'a> {
             {
                 return Ok(Some(record));
             }
-            at = (at + 1) & mask;
+            at = if at + 1 == self.slots.len() { 0 } else { at + 1 };
         }
         Err(Damaged)
     }

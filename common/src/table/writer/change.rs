@@ -92,6 +92,13 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
+    /// A measure by which keys lie in the index. Facts that are put in the order of their names'
+    /// measures lie in the file in the order in which an enumeration walks through them,
+    /// which is then bound by memory's speed and not by its latency.
+    pub fn order_of(&self, key: Key<'_>) -> usize {
+        self.writer.current().order_of(key)
+    }
+
     /// What a key leads to with this change, whatever its age.
     pub fn get(&self, key: Key<'_>) -> Option<Found<'_>> {
         self.look(key).map(|(found, _)| found)

@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::sheet::{Sheet, Spot};
-use crate::table::layout::{HEADER_WORDS, Key, NEVER, low};
-use crate::table::reader::Found;
+use crate::table::layout::{Class, HEADER_WORDS, Key, NEVER, low};
+use crate::table::reader::{Found, View};
 use crate::table::records::Record;
 use crate::table::{Now, entries};
 
 /// How full an index is made, in percent.
-const LOAD: usize = 80;
+const LOAD: usize = 75;
 /// Room for so many keys and words more than there are, so that small tables aren't
 /// built anew all the time.
 const MORE_KEYS: usize = 64;
@@ -28,7 +28,7 @@ impl Size {
     /// For so many keys, and so many words of records, spare room not included but
     /// for a little.
     pub(super) fn of(keys: usize, words: usize) -> Self {
-        let slots = ((keys + MORE_KEYS) * 100).div_ceil(LOAD).next_power_of_two();
+        let slots = ((keys + MORE_KEYS) * 100).div_ceil(LOAD);
         Self { slots, words: 0 }.with(words)
     }
 
@@ -102,11 +102,19 @@ impl Kept {
         use NoCopy::{Crowded, Damaged};
         let view = from.view().ok_or(Damaged)?;
         let mut moved = HashMap::with_capacity(self.slots.len());
+        // A record lies where the first of its keys puts it: those by which an
+        // enumeration walks come first, in the order in which it does.
+        let mut order = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
-            let word = view.slot(*slot).ok_or(Damaged)?;
-            let record = view.lead(word).ok().flatten().ok_or(Damaged)?;
             let mut name = [0; 255];
-            let key = entries::key_of(low(word), record, &mut name).ok_or(Damaged)?;
+            let key = key_in(&view, *slot, &mut name).ok_or(Damaged)?;
+            let walked = matches!(key.class(), Class::UserName | Class::GroupName);
+            order.push((!walked, key.class() as u8, to.order_of(key), *slot));
+        }
+        order.sort_unstable();
+        for (.., slot) in &order {
+            let mut name = [0; 255];
+            let key = key_in(&view, *slot, &mut name).ok_or(Damaged)?;
             let offset = from.leads(*slot);
             let offset = match from.target(offset) {
                 Some(target) => {
@@ -129,6 +137,12 @@ impl Kept {
         }
         Ok(())
     }
+}
+
+/// The key of a slot.
+fn key_in<'n>(view: &View<'_>, slot: usize, name: &'n mut [u8; 255]) -> Option<Key<'n>> {
+    let word = view.slot(slot)?;
+    entries::key_of(low(word), view.lead(word).ok()??, name)
 }
 
 /// Where the copy of a record is.

@@ -37,7 +37,8 @@ use std::sync::atomic::Ordering::{self, Relaxed, Release};
 use super::file::Memory;
 use super::{Heartbeat, encode};
 use crate::table::layout::{
-    Class, GONE, HEADER_WORDS, Key, Kind, MAGIC, MAX_PROBE, VERSION, header, high, low, pair,
+    Class, GONE, HEADER_WORDS, Key, Kind, MAGIC, MAX_PROBE, VERSION, first_slot, header, high, low,
+    pair,
 };
 use crate::table::reader::{Table, View};
 use crate::table::records::Record;
@@ -54,7 +55,7 @@ const FULL: usize = 85;
 pub(super) struct Sheet {
     memory: Arc<Memory>,
     index: usize,
-    mask: usize,
+    slots: usize,
     seed: u64,
     /// Whether readers may have it. As long as none has, slots are changed at once.
     pub(super) seen: bool,
@@ -97,13 +98,13 @@ pub(super) enum Spot {
 }
 
 impl Sheet {
-    /// An empty table in memory of words of 0. `slots` is a power of two.
+    /// An empty table in memory of words of 0. It has so many slots, at least one.
     pub(super) fn new(memory: Memory, seed: u64, slots: usize) -> Self {
         let index = HEADER_WORDS;
         let counts = Counts { used: index + slots, ..Counts::default() };
         let memory = Arc::new(memory);
         let pending = Pending { before: counts, ..Pending::default() };
-        let sheet = Self { memory, index, mask: slots - 1, seed, seen: false, counts, pending };
+        let sheet = Self { memory, index, slots, seed, seen: false, counts, pending };
         sheet.set(header::MAGIC, MAGIC);
         sheet.set(header::VERSION, VERSION);
         sheet.set(header::WORDS, sheet.memory.words().len() as u64);
@@ -123,7 +124,7 @@ impl Sheet {
     }
 
     pub(super) fn slots(&self) -> usize {
-        self.mask + 1
+        self.slots
     }
 
     pub(super) fn keys(&self) -> usize {
@@ -195,13 +196,18 @@ impl Sheet {
         }
     }
 
+    /// About where in the index a key is.
+    pub(super) fn order_of(&self, key: Key<'_>) -> usize {
+        first_slot(key.hash(self.seed), self.slots)
+    }
+
     /// The slot of a key, or one for it. `None` if the index is too crowded.
     pub(super) fn spot(&self, key: Key<'_>) -> Option<Spot> {
         let hash = key.hash(self.seed);
         let tag = key.tag(hash);
         let has_key = |offset| self.record(offset).is_some_and(|record| record.has_key(key));
         let mut free = None;
-        let mut at = usize::try_from(hash & self.mask as u64).ok()?;
+        let mut at = first_slot(hash, self.slots);
         for step in 0..MAX_PROBE {
             let word = self.slot(at);
             if word == 0 {
@@ -216,7 +222,7 @@ impl Sheet {
                     return Some(Spot::Taken(at));
                 }
             }
-            at = (at + 1) & self.mask;
+            at = if at + 1 == self.slots { 0 } else { at + 1 };
         }
         free.map(Spot::Free)
     }

@@ -21,6 +21,10 @@ pub(super) struct Said {
 }
 
 impl Sink for Said {
+    fn order_of(&self, _: Key<'_>) -> usize {
+        0
+    }
+
     fn put(&mut self, fact: Fact<'_>, keys: &[Key<'_>]) -> io::Result<()> {
         for key in keys {
             let fact = match fact {

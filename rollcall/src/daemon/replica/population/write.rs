@@ -17,6 +17,8 @@ pub(in crate::daemon) trait Sink {
     fn put(&mut self, fact: Fact<'_>, keys: &[Key<'_>]) -> io::Result<()>;
     /// This key leads nowhere.
     fn remove(&mut self, key: Key<'_>) -> io::Result<()>;
+    /// By what facts are best put in order: see [`Change::order_of`].
+    fn order_of(&self, key: Key<'_>) -> usize;
 }
 
 impl Sink for Change<'_> {
@@ -27,6 +29,10 @@ impl Sink for Change<'_> {
     fn remove(&mut self, key: Key<'_>) -> io::Result<()> {
         Change::remove(self, key)
     }
+
+    fn order_of(&self, key: Key<'_>) -> usize {
+        Change::order_of(self, key)
+    }
 }
 
 impl Population {
@@ -36,8 +42,16 @@ impl Population {
     /// # Errors
     /// The sink's.
     pub(in crate::daemon) fn write_all(&mut self, sink: &mut impl Sink) -> io::Result<()> {
-        self.users.all().try_for_each(|number| self.write_user(number, sink))?;
-        self.groups.all().try_for_each(|number| self.write_group(number, sink))?;
+        let mut users = in_order(self.users.all(), |number| {
+            let facts = UserFacts::of(self.users.body(number))?;
+            Some(sink.order_of(Key::UserName(facts.user.name.as_str().as_bytes())))
+        });
+        users.try_for_each(|number| self.write_user(number, sink))?;
+        let mut groups = in_order(self.groups.all(), |number| {
+            let name = GroupFacts::of(self.groups.body(number))?.name?;
+            Some(sink.order_of(Key::GroupName(name.as_str().as_bytes())))
+        });
+        groups.try_for_each(|number| self.write_group(number, sink))?;
         for name in self.names.all().filter(|name| !self.has_gids_inline(name)) {
             sink.put(Fact::Gids(&self.gids_of(name)), &[Key::GidsOf(name.as_bytes())])?;
         }
@@ -240,6 +254,15 @@ impl Population {
         });
         ranked.min().map(|(_, number)| number)
     }
+}
+
+fn in_order(
+    numbers: impl Iterator<Item = u32>,
+    order: impl Fn(u32) -> Option<usize>,
+) -> impl Iterator<Item = u32> {
+    let mut numbers: Vec<_> = numbers.map(|number| (order(number), number)).collect();
+    numbers.sort_unstable();
+    numbers.into_iter().map(|(_, number)| number)
 }
 
 /// Whether there is one at most. Who claims a key alone has it.
