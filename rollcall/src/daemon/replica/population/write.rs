@@ -42,16 +42,16 @@ impl Population {
     /// # Errors
     /// The sink's.
     pub(in crate::daemon) fn write_all(&mut self, sink: &mut impl Sink) -> io::Result<()> {
-        let mut users = in_order(self.users.all(), |number| {
+        let users = in_order(self.users.all(), |number| {
             let facts = UserFacts::of(self.users.body(number))?;
             Some(sink.order_of(Key::UserName(facts.user.name.as_str().as_bytes())))
         });
-        users.try_for_each(|number| self.write_user(number, sink))?;
-        let mut groups = in_order(self.groups.all(), |number| {
+        users.into_iter().try_for_each(|number| self.write_user(number, sink))?;
+        let groups = in_order(self.groups.all(), |number| {
             let name = GroupFacts::of(self.groups.body(number))?.name?;
             Some(sink.order_of(Key::GroupName(name.as_str().as_bytes())))
         });
-        groups.try_for_each(|number| self.write_group(number, sink))?;
+        groups.into_iter().try_for_each(|number| self.write_group(number, sink))?;
         for name in self.names.all().filter(|name| !self.has_gids_inline(name)) {
             sink.put(Fact::Gids(&self.gids_of(name)), &[Key::GidsOf(name.as_bytes())])?;
         }
@@ -259,10 +259,10 @@ impl Population {
 fn in_order(
     numbers: impl Iterator<Item = u32>,
     order: impl Fn(u32) -> Option<usize>,
-) -> impl Iterator<Item = u32> {
+) -> Vec<u32> {
     let mut numbers: Vec<_> = numbers.map(|number| (order(number), number)).collect();
     numbers.sort_unstable();
-    numbers.into_iter().map(|(_, number)| number)
+    numbers.into_iter().map(|(_, number)| number).collect()
 }
 
 /// Whether there is one at most. Who claims a key alone has it.
