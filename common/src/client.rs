@@ -3,7 +3,8 @@
 //! One connection per request: no descriptor outlives a call, so there is
 //! nothing that a fork, a thread or a program that closes descriptors could
 //! disturb. Everything here runs inside other people's processes: no panic, no
-//! signal (`MSG_NOSIGNAL`), no wait without the request's deadline.
+//! signal (`MSG_NOSIGNAL`), no wait without the request's deadline. How long a
+//! daemon that may hang is waited for is in [`wait`].
 
 use std::path::Path;
 
@@ -15,10 +16,22 @@ use rustix::net::{
     send, socket_with, sockopt,
 };
 
+use zeroize::Zeroizing;
+
 use crate::deadline::Deadline;
 use crate::frame::{self, RESPONSE_HEADER};
 use crate::protocol::{Request, Response, Unavailable};
+use crate::table::{Heart, Now};
 use crate::{direct, guest, paths};
+
+mod hung;
+#[allow(unsafe_code)] // FFI: ioctl
+mod unread;
+pub mod wait;
+
+use hung::Hung;
+use unread::is_unread;
+pub use wait::Wait;
 
 /// The most that is read at once before the length of a response is known.
 const FIRST_READ: usize = 4096;
@@ -34,14 +47,33 @@ pub enum Client<'a> {
     Direct(&'a str),
 }
 
+/// What this process has met of the host's daemon.
+static HUNG: Hung = Hung::new();
+
 impl Client<'_> {
     /// Puts a request and waits for its response, no longer than the deadline.
     /// Every failure on the way is a [`Response::Unavailable`].
     pub fn ask(self, request: &Request, deadline: Deadline) -> Response {
+        self.ask_by(request, deadline, |path| until_read(path, request, deadline, &HUNG))
+    }
+
+    /// Puts a lookup, and waits for this host's daemon no longer than [`wait`] says.
+    /// Every failure on the way is a [`Response::Unavailable`].
+    pub fn look_up(self, request: &Request, mut wait: Wait<'_>) -> Response {
+        let deadline = wait.deadline;
+        self.ask_by(request, deadline, |path| patiently(path, request, &mut wait, &HUNG))
+    }
+
+    fn ask_by(
+        self,
+        request: &Request,
+        deadline: Deadline,
+        host: impl FnOnce(&Path) -> Result<Response, Unavailable>,
+    ) -> Response {
         let answer = match self {
             Self::Socket(path) => ask_daemon(path, request, deadline),
             Self::Direct(config) => direct::ask(config, request, deadline),
-            Self::Host => match ask_daemon(Path::new(paths::SOCKET), request, deadline) {
+            Self::Host => match host(Path::new(paths::SOCKET)) {
                 Err(Unavailable::NoDaemon) if !has_table() => {
                     direct::ask(paths::CONFIG, request, deadline)
                 }
@@ -61,31 +93,162 @@ fn has_table() -> bool {
 }
 
 fn ask_daemon(path: &Path, request: &Request, deadline: Deadline) -> Result<Response, Unavailable> {
-    let frame = frame::encode_request(request, deadline.remaining_ms())
-        .map_err(|e| Unavailable::Protocol(e.to_string()))?;
-    let socket = open(path, deadline)?;
-    send_all(&socket, &frame, deadline)?;
+    let socket = ask_at(path, request, deadline)?;
     receive(&socket, frame::max_response(request), deadline)
 }
 
-fn open(path: &Path, deadline: Deadline) -> Result<OwnedFd, Unavailable> {
+/// Sends a request on a connection of its own.
+fn ask_at(path: &Path, request: &Request, deadline: Deadline) -> Result<OwnedFd, Unavailable> {
+    let frame = encode(request, deadline)?;
+    let socket = open(path, deadline, Queue::Wait)?;
+    send_all(&socket, &frame, deadline)?;
+    Ok(socket)
+}
+
+/// A lookup; see [`wait`].
+fn patiently(
+    path: &Path,
+    request: &Request,
+    wait: &mut Wait<'_>,
+    hung: &Hung,
+) -> Result<Response, Unavailable> {
+    let deadline = wait.deadline;
+    if wait.heart == Heart::Beats {
+        let socket = ask_at(path, request, deadline)?;
+        return finish(&socket, request, deadline, hung, || is_unread(socket.as_fd()));
+    }
+    let known = hung.known(Now::read().0);
+    let has_waited = known.is_some_and(|known| known.has_waited);
+    let is_pausing = known.is_some_and(|known| !known.is_due);
+    if is_pausing && ((has_waited && wait.has_stopped()) || (wait.can_do_without)()) {
+        return Err(Unavailable::TimedOut);
+    }
+    let frame = encode(request, deadline)?;
+    let patience = if is_pausing && has_waited {
+        deadline.at_most(wait::UNREAD_AGAIN)
+    } else {
+        wait.patience()
+    };
+    let queue = if wait.has_stopped() { Queue::Leave } else { Queue::Wait };
+    let socket = match open(path, patience, queue) {
+        Err(Unavailable::TimedOut) if wait.has_stopped() => return give_up(hung, true),
+        Err(Unavailable::TimedOut) if has_waited || (wait.can_do_without)() => {
+            return give_up(hung, false);
+        }
+        Err(Unavailable::TimedOut) => {
+            open(path, deadline, Queue::Wait).or_else(|why| match why {
+                Unavailable::TimedOut => give_up(hung, true),
+                why => Err(why),
+            })?
+        }
+        socket => socket?,
+    };
+    send_all(&socket, &frame, deadline)?;
+    let has_stopped = wait.has_stopped();
+    let may_hang = || has_stopped || is_unread(socket.as_fd());
+    if !is_answered(&socket, patience)? && may_hang() && (has_waited || (wait.can_do_without)()) {
+        return give_up(hung, false);
+    }
+    finish(&socket, request, deadline, hung, may_hang)
+}
+
+/// Waits for the answer to the end.
+fn finish(
+    socket: &OwnedFd,
+    request: &Request,
+    deadline: Deadline,
+    hung: &Hung,
+    may_hang: impl FnOnce() -> bool,
+) -> Result<Response, Unavailable> {
+    match receive(socket, frame::max_response(request), deadline) {
+        Err(Unavailable::TimedOut) if may_hang() => give_up(hung, true),
+        answer => answer.inspect(|_| hung.forget()),
+    }
+}
+
+/// A login or a change of a password; see [`wait`].
+fn until_read(
+    path: &Path,
+    request: &Request,
+    deadline: Deadline,
+    hung: &Hung,
+) -> Result<Response, Unavailable> {
+    let has_waited = hung.known(Now::read().0).is_some_and(|known| known.has_waited);
+    let limit = if has_waited { wait::UNREAD_AGAIN } else { wait::UNREAD_LOGIN };
+    let read_by = deadline.at_most(limit);
+    let frame = encode(request, deadline)?;
+    let socket = match open(path, read_by, Queue::Wait) {
+        Err(Unavailable::TimedOut) => return give_up(hung, true),
+        socket => socket?,
+    };
+    send_all(&socket, &frame, deadline)?;
+    if !is_answered(&socket, read_by)? && is_unread(socket.as_fd()) {
+        return give_up(hung, true);
+    }
+    receive(&socket, frame::max_response(request), deadline).inspect(|_| hung.forget())
+}
+
+/// Has waited in vain, and remembers it.
+fn give_up<T>(hung: &Hung, has_waited: bool) -> Result<T, Unavailable> {
+    hung.note(Now::read().0, has_waited);
+    Err(Unavailable::TimedOut)
+}
+
+fn encode(request: &Request, deadline: Deadline) -> Result<Zeroizing<Vec<u8>>, Unavailable> {
+    frame::encode_request(request, deadline.remaining_ms())
+        .map_err(|e| Unavailable::Protocol(e.to_string()))
+}
+
+/// What to do where a socket's queue is full.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    /// Wait for a place in it.
+    Wait,
+    /// Wait for nothing.
+    Leave,
+}
+
+fn open(path: &Path, deadline: Deadline, queue: Queue) -> Result<OwnedFd, Unavailable> {
     let address = SocketAddrUnix::new(path).map_err(failed("address"))?;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+    let flags = match queue {
+        Queue::Wait => SocketFlags::CLOEXEC,
+        Queue::Leave => SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+    };
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
         .map_err(failed("socket"))?;
     // While it is connected to nobody yet.
     let socket =
         guest::above_standard(socket).map_err(|e| Unavailable::Daemon(format!("socket: {e}")))?;
     loop {
-        // A connect to a full backlog blocks; this bounds it (socket(7)).
-        let left = deadline.remaining().ok_or(Unavailable::TimedOut)?;
-        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(left))
-            .map_err(failed("socket"))?;
+        if queue == Queue::Wait {
+            // A connect to a full backlog blocks; this bounds it (socket(7)).
+            let left = deadline.remaining().ok_or(Unavailable::TimedOut)?;
+            sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(left))
+                .map_err(failed("socket"))?;
+        }
         match connect(&socket, &address) {
             Ok(()) => return Ok(socket),
             Err(Errno::INTR) => {}
             Err(Errno::NOENT | Errno::NOTDIR) => return Err(Unavailable::NoDaemon),
             Err(Errno::AGAIN) => return Err(Unavailable::TimedOut),
             Err(e) => return Err(failed("connect")(e)),
+        }
+    }
+}
+
+/// Whether something has come by then, be it the end of the connection.
+fn is_answered(socket: &OwnedFd, by: Deadline) -> Result<bool, Unavailable> {
+    loop {
+        // Also looked at when the time is over: this process may have been stopped itself.
+        let left = by.remaining();
+        let timeout = Timespec::try_from(left.unwrap_or_default());
+        let timeout = timeout.map_err(|_| Unavailable::TimedOut)?;
+        let mut fds = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) | Err(Errno::INTR) if left.is_none() => return Ok(false),
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => return Ok(true),
+            Err(e) => return Err(failed("poll")(e)),
         }
     }
 }

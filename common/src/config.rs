@@ -26,6 +26,7 @@ mod ids;
 mod load;
 mod login;
 mod maps;
+mod offline;
 mod server;
 mod template;
 #[cfg(test)]
@@ -56,13 +57,15 @@ pub struct Config {
     pub connections: Connections,
     /// What is kept in the table, and for how long.
     pub cache: CacheConfig,
+    /// Logins while no server answers.
+    pub offline: OfflineConfig,
 }
 
 /// One directory: its servers, and how its entries are read.
 #[derive(Debug, Clone)]
 pub struct DirectoryConfig {
-    /// The servers, the preferred one first; at least one.
-    pub servers: Vec<Server>,
+    /// Where its servers are, the preferred ones first; at least one.
+    pub servers: Vec<Source>,
     /// Where to search; `None`: the naming context that the root DSE names. Never empty.
     pub base: Option<String>,
     /// Who reads; `None`: anonymous.
@@ -79,6 +82,16 @@ pub struct DirectoryConfig {
     pub groups: MapConfig<GroupAttributes>,
     /// How many entries are fetched per page of an enumeration.
     pub page_size: i32,
+}
+
+/// Where servers are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// At this address.
+    Server(Server),
+    /// `srv:`: where the DNS says that those of this domain are (RFC 2782, `_ldap._tcp`).
+    /// Without a trailing dot, in lower case.
+    Domain(String),
 }
 
 /// A server's address.
@@ -236,7 +249,9 @@ pub struct CacheConfig {
     pub mode: CacheMode,
     /// The most users and groups together that [`CacheMode::Auto`] keeps a replica of.
     pub max_replica: usize,
-    /// How often a replica asks what has changed.
+    /// Whether a replica has the server tell of changes, where that can be had.
+    pub push: bool,
+    /// How often a replica asks what has changed, where it isn't told.
     pub refresh: Duration,
     /// For how long an answer counts that was asked for on demand.
     pub lifetime: Duration,
@@ -248,6 +263,16 @@ pub struct CacheConfig {
     /// For how long after the directory was last heard of answers count when
     /// nobody can be asked.
     pub max_stale: Duration,
+}
+
+/// Logins while no server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfflineConfig {
+    /// For how long after a user's last login online, in whole seconds; zero: there
+    /// are none, and nothing is kept for them.
+    pub max_age: Duration,
+    /// After how many wrong passwords there are none until the next login online.
+    pub max_failures: u32,
 }
 
 /// A piece of a [`Template`].

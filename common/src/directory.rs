@@ -14,13 +14,15 @@ use crate::config::{Config, DirectoryConfig, Scope};
 use crate::deadline::Deadline;
 use crate::ldap::LdapError;
 use crate::ldap::filter::Filter;
-use crate::ldap::pool::{Pool, Purpose};
+use crate::ldap::pool::{Attended, Pool, Purpose};
 use crate::ldap::search::{self, Entry, Search};
+use crate::protocol::ServerStatus;
 use crate::schema::{self, Rejected, Rules, Schema};
 
 mod base;
 pub mod enumerate;
 pub mod passwords;
+pub mod subscribe;
 pub mod sync;
 mod walk;
 
@@ -75,6 +77,28 @@ impl Directory {
     /// Why requests fail at once, if there is an outage.
     pub fn outage(&self) -> Option<LdapError> {
         self.pool.outage()
+    }
+
+    /// What is known of the servers, in the order in which they are preferred.
+    pub fn servers(&self) -> Vec<ServerStatus> {
+        self.pool.status()
+    }
+
+    /// Has it looked at once which servers answer: the network has changed. In the
+    /// context of a runtime.
+    pub fn network_changed(&self) {
+        self.pool.network_changed();
+    }
+
+    /// Whether there is an outage in which no server says a word: none could be reached,
+    /// or none answered in time. One that refuses, or that can't prove who it is, has answered.
+    pub fn is_silent(&self) -> bool {
+        self.pool.is_silent()
+    }
+
+    /// Has somebody find out at once whether the servers answer.
+    pub fn look(&self) {
+        self.pool.look();
     }
 
     /// A user by name, which may be any of the names of an entry.
@@ -351,32 +375,54 @@ impl Directory {
     }
 
     /// Runs a search on a kept connection. If that turns out to be closed it is
-    /// run once more on another. So it is if the server stays silent for half of
-    /// the time left while there are other servers.
+    /// run once more on another. So it is, beside the first, if nobody answers there, or if
+    /// the server stays silent for half of the time left while there are others.
     async fn search(
         &self,
         search: Search<'_>,
         purpose: Purpose,
         deadline: Deadline,
     ) -> Result<Vec<Entry>, LdapError> {
-        for last_try in [false, true] {
-            let mut place = self.pool.place(purpose, deadline).await?;
-            let left = deadline.remaining().ok_or(LdapError::TimedOut)?;
-            let others = self.pool.has_alternatives() && !last_try;
-            let patience = if others { left / 2 } else { left };
-            let until = if others { deadline.at_most(patience) } else { deadline };
-            match search::run(&mut place.connection, search, until).await {
-                Err(LdapError::Connect(_)) if !last_try => place.connection.retire(),
-                Err(LdapError::TimedOut) => {
-                    self.pool.fell_silent(&place.connection, patience);
-                    if !others {
-                        break;
-                    }
-                }
-                result => return result,
+        let mut place = self.pool.place(purpose, deadline).await?;
+        let connection = place.connection.clone();
+        let left = deadline.remaining().ok_or(LdapError::TimedOut)?;
+        let patience = if self.pool.has_alternatives() { left / 2 } else { left };
+        let mut first = std::pin::pin!(search::run(&mut place.connection, search, deadline));
+        match self.pool.attend(&connection, first.as_mut(), patience).await {
+            Attended::Done(Err(LdapError::Connect(_))) => {
+                connection.retire();
+                return Box::pin(self.search_again(search, purpose, deadline)).await;
             }
+            Attended::Done(Err(LdapError::TimedOut)) => {
+                self.pool.fell_silent(&connection, left);
+                return Err(LdapError::TimedOut);
+            }
+            Attended::Done(result) => return result,
+            Attended::Silent => {}
         }
-        Err(LdapError::TimedOut)
+        let mut again = Box::pin(self.search_again(search, purpose, deadline));
+        tokio::select! {
+            result = first => match result {
+                Err(LdapError::Connect(_) | LdapError::TimedOut) => again.await,
+                result => result,
+            },
+            result = &mut again => result,
+        }
+    }
+
+    async fn search_again(
+        &self,
+        search: Search<'_>,
+        purpose: Purpose,
+        deadline: Deadline,
+    ) -> Result<Vec<Entry>, LdapError> {
+        let mut place = self.pool.place(purpose, deadline).await?;
+        let left = deadline.remaining().ok_or(LdapError::TimedOut)?;
+        let result = search::run(&mut place.connection, search, deadline).await;
+        if matches!(result, Err(LdapError::TimedOut)) {
+            self.pool.fell_silent(&place.connection, left);
+        }
+        result
     }
 }
 

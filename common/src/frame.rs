@@ -22,9 +22,9 @@ use crate::protocol::{Map, Request, Response, VERSION};
 pub const MAX_REQUEST: usize = 16 << 10;
 /// The largest response, in bytes: a group of some millions of members.
 pub const MAX_RESPONSE: usize = 64 << 20;
-/// The largest batch of users or shadow entries, in bytes.
+/// The largest batch of users or shadow entries, or status, in bytes.
 const MAX_BATCH: usize = 4 << 20;
-/// The largest response about one user, or about the daemon, in bytes.
+/// The largest response about one user, in bytes.
 const MAX_SMALL: usize = 16 << 10;
 
 const MAGIC: [u8; 2] = *b"RC";
@@ -42,7 +42,8 @@ pub fn max_response(request: &Request) -> usize {
         | Request::GroupById(_)
         | Request::GroupsOf(_)
         | Request::Enumerate(Map::Groups, _) => MAX_RESPONSE,
-        Request::Enumerate(Map::Users | Map::Shadows, _) => MAX_BATCH,
+        // With the status root is told whose logins are kept.
+        Request::Enumerate(Map::Users | Map::Shadows, _) | Request::Status => MAX_BATCH,
         Request::UserByName(_)
         | Request::UserById(_)
         | Request::ShadowByName(_)
@@ -50,7 +51,6 @@ pub fn max_response(request: &Request) -> usize {
         | Request::Authorize { .. }
         | Request::ChangePassword { .. }
         | Request::ResetPassword { .. }
-        | Request::Status
         | Request::Flush(_) => MAX_SMALL,
     }
 }

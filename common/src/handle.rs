@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::directory::Directory;
 use crate::ldap::LdapError;
-use crate::login::Logins;
+use crate::login::{Logins, Trace};
 use crate::protocol::{Map, Refused, Request, Response, Unavailable};
 
 mod enumerations;
@@ -77,11 +77,23 @@ impl Service {
     /// Answers a request, no later than the deadline. Dropping the future gives
     /// the request up; a password change that is under way must not be dropped.
     pub async fn handle(&self, peer: Peer, request: Request, deadline: Deadline) -> Response {
-        let answer = self.answer(peer, request, deadline);
-        timeout_at(deadline.instant().into(), answer)
-            .await
-            .unwrap_or(Err(LdapError::TimedOut))
-            .unwrap_or_else(|error| Response::Unavailable(error.into()))
+        self.attend(peer, request, deadline, &mut Trace::default()).await
+    }
+
+    /// As [`Service::handle`], and notes what there is to know besides about a login.
+    pub async fn attend(
+        &self,
+        peer: Peer,
+        request: Request,
+        deadline: Deadline,
+        trace: &mut Trace,
+    ) -> Response {
+        let answer = self.answer(peer, request, deadline, trace);
+        let answer = timeout_at(deadline.instant().into(), answer).await;
+        answer.unwrap_or(Err(LdapError::TimedOut)).unwrap_or_else(|error| {
+            trace.is_without_answer = error.is_silence();
+            Response::Unavailable(error.into())
+        })
     }
 
     async fn answer(
@@ -89,6 +101,7 @@ impl Service {
         peer: Peer,
         request: Request,
         deadline: Deadline,
+        trace: &mut Trace,
     ) -> Result<Response, LdapError> {
         let logins = &self.logins;
         // What isn't a lookup is boxed: lookups shouldn't carry its room around.
@@ -108,22 +121,24 @@ impl Service {
                     .await
             }
             Request::Authenticate { name, password, context: _ } => {
-                Box::pin(logins.authenticate(&name, &password, peer.uid, deadline))
+                Box::pin(logins.authenticate(&name, &password, peer.uid, deadline, trace))
                     .await
                     .map(Response::Login)
             }
             Request::Authorize { name, context: _, authenticated } => {
-                let answer = logins.authorize(&name, authenticated, peer.uid, deadline);
+                let answer = logins.authorize(&name, authenticated, peer.uid, deadline, trace);
                 let answer = Box::pin(answer).await?;
                 Ok(answer.map_or(Response::Refused(Refused::NotRoot), Response::Login))
             }
             Request::ChangePassword { name, proof, new } => {
-                Box::pin(logins.change_password(&name, proof, &new, peer.uid, deadline))
+                Box::pin(logins.change_password(&name, proof, &new, peer.uid, deadline, trace))
                     .await
                     .map(Response::Login)
             }
             Request::ResetPassword { name, new } => {
-                Box::pin(logins.reset_password(&name, &new, deadline)).await.map(Response::Login)
+                Box::pin(logins.reset_password(&name, &new, deadline, trace))
+                    .await
+                    .map(Response::Login)
             }
             lookup => self.flights.share(&lookup, self.look_up(&lookup, deadline)).await,
         }

@@ -15,14 +15,20 @@
 //! ```
 
 pub mod connect;
+pub(crate) mod content_sync;
 pub mod dn;
+mod elements;
 pub(crate) mod error;
 pub mod filter;
+mod flow;
 mod guard;
 mod message;
+mod names;
 pub mod pool;
 pub mod ppolicy;
 pub mod search;
+pub(crate) mod subscription;
+mod tcp;
 mod tls;
 
 pub use error::LdapError;

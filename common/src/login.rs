@@ -24,6 +24,10 @@ mod held;
 mod judge;
 mod lock;
 mod recent;
+mod trace;
+
+pub use age::judge as judge_age;
+pub use trace::{Account, Trace};
 
 use held::Held;
 use recent::Recent;
@@ -60,6 +64,7 @@ impl Logins {
         password: &Secret,
         asker: u32,
         deadline: Deadline,
+        trace: &mut Trace,
     ) -> Result<LoginAnswer, LdapError> {
         if password.is_empty() || password.is_too_long() {
             return Ok(Verdict::WrongPassword.into());
@@ -69,8 +74,10 @@ impl Logins {
         else {
             return Ok(Verdict::UnknownUser.into());
         };
+        trace.dn = Some(found.dn.clone());
         let bound = directory.bind_as(&found.dn, password, deadline).await?;
         let mut answer = judge::bind(&bound.said)?;
+        trace.note_password(&bound.said.policy, SystemTime::now());
         if answer.verdict == Verdict::MustChange && bound.said.policy.grace_left.is_some() {
             let ticket = Ticket(random::token()?);
             self.held.hold(ticket, bound, name.clone(), password.clone(), asker);
@@ -97,8 +104,13 @@ impl Logins {
         authenticated: bool,
         asker: u32,
         deadline: Deadline,
+        trace: &mut Trace,
     ) -> Result<Option<LoginAnswer>, LdapError> {
-        let (directory, found) = match self.recent.take(name, asker).filter(|_| authenticated) {
+        // The module's word isn't enough: its yes may have come while no server answered. And
+        // a question without a password (cron) leaves another login of the user what it needs.
+        let recent = if authenticated { self.recent.take(name, asker) } else { None };
+        let judged_by_bind = recent.is_some();
+        let (directory, found) = match recent {
             Some(read) => read,
             None => match self.find(name, lock::ATTRIBUTES, deadline).await? {
                 Search::One(_, found) if asker != 0 && found.user.uid.get() != asker => {
@@ -108,14 +120,21 @@ impl Logins {
                 Search::Nobody => return Ok(Some(Verdict::UnknownUser.into())),
             },
         };
-        self.judge_account(&directory, &found, authenticated, deadline).await.map(Some)
+        trace.dn = Some(found.dn.clone());
+        let answer = self.judge_account(&directory, &found, judged_by_bind, deadline).await?;
+        if answer.verdict == Verdict::Accepted {
+            let which = self.directories.iter().position(|other| Arc::ptr_eq(other, &directory));
+            let shadow = directory.shadow_of(&found.entry);
+            trace.account = which.map(|which| Account::new(which, *found, shadow));
+        }
+        Ok(Some(answer))
     }
 
     async fn judge_account(
         &self,
         directory: &Arc<Directory>,
         found: &Found,
-        authenticated: bool,
+        judged_by_bind: bool,
         deadline: Deadline,
     ) -> Result<LoginAnswer, LdapError> {
         if !self.may_log_in(directory, found, deadline).await? {
@@ -123,8 +142,8 @@ impl Logins {
             answer.messages.push("You may not log in to this host.".into());
             return Ok(answer);
         }
-        // After a bind the server itself has judged locks and resets.
-        if !authenticated {
+        // With a bind the server itself has judged locks and resets.
+        if !judged_by_bind {
             let state = lock::State::of(directory, &found.entry, deadline).await?;
             if let Some(answer) = state.judge(SystemTime::now()) {
                 return Ok(answer);
@@ -145,6 +164,7 @@ impl Logins {
         new: &Secret,
         asker: u32,
         deadline: Deadline,
+        trace: &mut Trace,
     ) -> Result<LoginAnswer, LdapError> {
         if new.is_empty() || new.is_too_long() {
             return Ok(judge::refused_length());
@@ -153,6 +173,7 @@ impl Logins {
         let Search::One(directory, found) = self.find(name, &[], deadline).await? else {
             return Ok(Verdict::UnknownUser.into());
         };
+        trace.dn = Some(found.dn.clone());
         let held = if let Proof::Ticket(ticket) = &proof { Some(*ticket) } else { None };
         let (mut bound, old) = match proof {
             Proof::Ticket(ticket) => match self.held.take(ticket, name, asker) {
@@ -173,7 +194,9 @@ impl Logins {
                 (bound, old)
             }
         };
+        trace.may_have_changed = true;
         let said = bound.change_password(&old, new, deadline).await?;
+        trace.may_have_changed = said.code == 0;
         if said.code == 0 && found.entry.value(SHADOW_LAST_CHANGE).is_some() {
             bound.note_change(today(), deadline).await;
         }
@@ -196,6 +219,7 @@ impl Logins {
         name: &Name,
         new: &Secret,
         deadline: Deadline,
+        trace: &mut Trace,
     ) -> Result<LoginAnswer, LdapError> {
         if new.is_empty() || new.is_too_long() {
             return Ok(judge::refused_length());
@@ -204,9 +228,13 @@ impl Logins {
         let Search::One(directory, found) = self.find(name, &[], deadline).await? else {
             return Ok(Verdict::UnknownUser.into());
         };
+        trace.dn = Some(found.dn.clone());
         // Otherwise a password that was too old would still be so.
         let day = found.entry.value(SHADOW_LAST_CHANGE).map(|_| today());
-        match directory.reset_password(&found.dn, new, day, deadline).await? {
+        trace.may_have_changed = true;
+        let said = directory.reset_password(&found.dn, new, day, deadline).await?;
+        trace.may_have_changed = said.as_ref().is_some_and(|said| said.code == 0);
+        match said {
             None => Ok(Verdict::ResetNotAllowed.into()),
             Some(said) if said.code == INSUFFICIENT_ACCESS => Ok(Verdict::ResetNotAllowed.into()),
             Some(said) => Ok(judge::new_password(&said)),

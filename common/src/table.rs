@@ -48,6 +48,7 @@
 //! | `records` | what is read out of a record |
 //! | `entries` | all keys of a table (feature `writer`) |
 //! | [`clock`] | the time that freshness is counted in |
+//! | `heart` | whether the daemon lives, as far as the table can tell |
 //! | [`map`] | maps files, and says which ones may be believed |
 //! | `range` | memory that stays readable whatever is mapped there |
 //! | [`shared`] | the one mapping of a process, and how it is exchanged |
@@ -57,6 +58,7 @@
 pub mod clock;
 #[cfg(feature = "writer")]
 mod entries;
+mod heart;
 pub mod layout;
 #[allow(unsafe_code)] // FFI: mmap
 pub mod map;
@@ -71,6 +73,7 @@ mod tests;
 pub mod writer;
 
 pub use clock::Now;
+pub use heart::Heart;
 pub use layout::{Key, NEVER};
 pub use reader::{Answer, Found, Table, View};
 pub use records::{Damaged, Gids, GroupRecord, UserRecord};

@@ -3,7 +3,8 @@
 //!
 //! What the table knows is answered before anything else is done: no request is made, no
 //! memory allocated, no thread-local touched. Whoever the table can't help asks the daemon; and where
-//! the daemon is gone, what the table knew when it lived is better than nothing.
+//! the daemon is gone or hangs, what the table knew when it lived is better than nothing. How long
+//! each of these steps waits, and why, is on the page of [`common::client::wait`].
 //!
 //! glibc finds the right size for a buffer by trying: it doubles it until the
 //! answer fits. The daemon's answer that didn't fit is kept, so that all these tries cost
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::LocalKey;
 use std::time::{Duration, Instant};
 
-use common::client::Client;
+use common::client::{Client, Wait};
 use common::deadline::{self, Deadline};
 use common::guest;
 use common::protocol::{Batch, Map, Request, Response};
@@ -105,8 +106,8 @@ impl Drop for One {
 }
 
 /// Puts a request to this host's daemon.
-pub(crate) fn host(request: &Request, deadline: Deadline) -> Response {
-    Client::Host.ask(request, deadline)
+pub(crate) fn host(request: &Request, wait: Wait<'_>) -> Response {
+    Client::Host.look_up(request, wait)
 }
 
 /// An entry point that looks one entry up.
@@ -136,7 +137,7 @@ pub(crate) fn lookup<R: Record>(
     asked: Asked<'_>,
     target: &mut Target<R::C>,
     table: &Shared,
-    ask: impl FnOnce(&Request, Deadline) -> Response,
+    ask: impl FnOnce(&Request, Wait<'_>) -> Response,
 ) -> Result<(), Failure> {
     let request = R::request(asked)?;
     if R::IN_TABLE
@@ -150,7 +151,16 @@ pub(crate) fn lookup<R: Record>(
         Some((Ok(entry), since)) => return give::<R>(request, entry, since, target),
         Some((Err(failure), since)) => (failure, since),
         None => {
-            let response = ask(&request, Deadline::after(deadline::LOOKUP));
+            let deadline = Deadline::after(deadline::LOOKUP);
+            let mut can_do_without = || {
+                R::IN_TABLE
+                    && table
+                        .of_any_age(|view| table::find::<R>(&view, asked, target).is_some())
+                        .unwrap_or(false)
+            };
+            let heart = table.heart();
+            let wait = Wait { deadline, heart, can_do_without: &mut can_do_without };
+            let response = ask(&request, wait);
             let since = Instant::now();
             if !status::is_nobody(&response) {
                 return give::<R>(request, R::one(response)?, since, target);

@@ -9,6 +9,7 @@
 use std::cell::Cell;
 use std::vec;
 
+use common::client::Wait;
 use common::deadline::{self, Deadline};
 use common::protocol::{Cursor, Request, Response};
 use common::table::clock::Moment;
@@ -50,13 +51,18 @@ struct Walk {
     slot: usize,
     /// The moment in which the file's length was looked at.
     looked: Moment,
+    /// How many entries were given since the pages behind were let go of.
+    given: u32,
 }
+
+/// After so many entries the pages behind are let go of: half a megabyte of users.
+const PAGES_WORTH: u32 = 4096;
 
 impl Walk {
     /// At the beginning, if the table has everything.
     fn begin(table: &Shared) -> Option<Self> {
         let looked = Now::with_moment().1;
-        Some(Self { mapping: table.complete()?, slot: 0, looked })
+        Some(Self { mapping: table.complete()?, slot: 0, looked, given: 0 })
     }
 
     /// Gives the current entry, and goes on to the next one.
@@ -77,6 +83,11 @@ impl Walk {
             Ok::<_, Miss>(entry)
         })?;
         self.slot = next;
+        self.given += 1;
+        if self.given == PAGES_WORTH {
+            self.given = 0;
+            self.mapping.let_go_of_pages();
+        }
         Ok(())
     }
 }
@@ -95,7 +106,7 @@ pub(crate) fn reset<R: Record>() -> Result<(), Failure> {
 pub(crate) fn next<R: Record>(
     mut target: Target<R::C>,
     table: &Shared,
-    ask: impl Fn(&Request, Deadline) -> Response,
+    ask: impl Fn(&Request, Wait<'_>) -> Response,
 ) -> Result<(), Failure> {
     R::enumeration()
         .try_with(|Enumeration(cell)| {
@@ -113,7 +124,7 @@ fn step<R: Record>(
     state: &mut State<R>,
     target: &mut Target<R::C>,
     table: &Shared,
-    ask: impl Fn(&Request, Deadline) -> Response,
+    ask: impl Fn(&Request, Wait<'_>) -> Response,
 ) -> Result<(), Failure> {
     let deadline = Deadline::after(deadline::LOOKUP);
     loop {
@@ -159,7 +170,9 @@ fn step<R: Record>(
             // Batch after batch with nothing in it.
             State::Over(Failure::Unavailable)
         } else {
-            match R::batch(ask(&Request::Enumerate(R::MAP, cursor), deadline)) {
+            // No old table tells of everybody.
+            let wait = Wait { deadline, heart: table.heart(), can_do_without: &mut || false };
+            match R::batch(ask(&Request::Enumerate(R::MAP, cursor), wait)) {
                 Ok(batch) => State::Within(batch.entries.into_iter(), batch.next),
                 Err(failure) => State::Over(failure),
             }

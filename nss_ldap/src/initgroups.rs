@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 
 use common::account::Gid;
+use common::client::Wait;
 use common::deadline::{self, Deadline};
 use common::guest;
 use common::protocol::{Request, Response};
@@ -171,14 +172,23 @@ fn add(
     skip: gid_t,
     list: &mut List,
     table: &Shared,
-    ask: impl FnOnce(&Request, Deadline) -> Response,
+    ask: impl FnOnce(&Request, Wait<'_>) -> Response,
 ) -> Result<(), Failure> {
     let request = Request::GroupsOf(name(text)?);
     let text = text.unwrap_or_default();
     if let Some(found) = table.with_fresh(|view| find(&view, text, skip, list)).flatten() {
         return list.take_in(found?);
     }
-    let mut gids = match ask(&request, Deadline::after(deadline::LOOKUP)) {
+    let knew = |view: View<'_>| {
+        matches!(view.groups_of(text), Answer::Found(_)) || view.knew_no_groups_of(text)
+    };
+    let mut can_do_without = || table.of_any_age(knew).unwrap_or(false);
+    let wait = Wait {
+        deadline: Deadline::after(deadline::LOOKUP),
+        heart: table.heart(),
+        can_do_without: &mut can_do_without,
+    };
+    let mut gids = match ask(&request, wait) {
         Response::Gids(gids) if gids.is_empty() => return Err(Failure::NotFound),
         Response::Gids(gids) => gids,
         other if status::is_nobody(&other) => {
@@ -302,6 +312,47 @@ mod tests {
         let (_folder, _writer, shared) = table(&[]);
         let unasked = Response::Unavailable(Unavailable::Busy);
         assert_eq!(add_from(shared, 100, -1, unasked), (Err(Failure::NotFound), vec![100]));
+    }
+
+    /// What somebody who asks could do without, of a table whose heart has stopped.
+    fn could_do_without(name: &[u8], table: &Shared) -> bool {
+        let (mut used, mut size, mut groups) = (0, 0, std::ptr::null_mut());
+        // SAFETY: an empty list.
+        let mut list = unsafe { List::new(&raw mut used, &raw mut size, &raw mut groups, -1) };
+        let mut could = None;
+        let outcome = add(Some(name), 100, &mut list, table, |_, wait| {
+            could = Some((wait.can_do_without)());
+            Response::Unavailable(Unavailable::Busy)
+        });
+        assert_eq!(outcome, Err(Failure::Unavailable));
+        could.unwrap()
+    }
+
+    fn stop_the_heart(writer: &mut Writer, complete_until: Now) {
+        let heard = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let heard = heard.unwrap().as_secs();
+        let alive_until = Now::read();
+        writer.beat(Heartbeat { alive_until, complete_until, heard, max_stale: 3600 });
+    }
+
+    #[test]
+    fn the_groups_of_anybody_can_be_done_without_where_an_old_table_was_complete() {
+        let (_folder, mut writer, shared) = table(&[70_000]);
+        stop_the_heart(&mut writer, Now(1));
+        assert!(could_do_without(b"alice", shared));
+        assert!(could_do_without(b"local", shared), "in no group, as far as was known");
+    }
+
+    #[test]
+    fn the_groups_of_who_was_never_asked_for_are_waited_for() {
+        let (_folder, mut writer, shared) = table(&[70_000]);
+        let mut change = writer.change();
+        change.put(Fact::Absent, &[Key::GidsOf(b"asked")], NEVER).unwrap();
+        change.commit().unwrap();
+        stop_the_heart(&mut writer, Now(0));
+        assert!(could_do_without(b"alice", shared));
+        assert!(could_do_without(b"asked", shared));
+        assert!(!could_do_without(b"local", shared));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::thread;
 
 use common::account::{AbsolutePath, Field, Gid, Group, Name, Shadow, Uid, User};
-use common::deadline::Deadline;
+use common::client::Wait;
 use common::protocol::{Batch, Cursor, Map, Request, Response, Unavailable};
 use common::table::shared::Shared;
 use libc::c_char;
@@ -23,7 +23,7 @@ mod table;
 fn lookup<R: Record>(
     asked: Asked<'_>,
     mut target: Target<R::C>,
-    ask: impl FnOnce(&Request, Deadline) -> Response,
+    ask: impl FnOnce(&Request, Wait<'_>) -> Response,
 ) -> Result<(), Failure> {
     answer::lookup::<R>(asked, &mut target, &NOWHERE, ask)
 }
@@ -131,7 +131,7 @@ fn a_shadow_entry_has_no_hash_and_minus_one_for_what_is_not_set() {
     let fields = call::<Shadow, _>(
         1024,
         |target| {
-            let ask = |_: &Request, _| Response::Shadow(shadow.clone());
+            let ask = |_: &Request, _: Wait<'_>| Response::Shadow(shadow.clone());
             lookup::<Shadow>(by_name("alice"), target, ask)
         },
         |s| (text(s.sp_pwdp), s.sp_lstchg, s.sp_min, s.sp_max, s.sp_warn, s.sp_expire, s.sp_flag),
@@ -258,7 +258,7 @@ impl Batches {
     fn next(&self, size: usize) -> Result<String, Failure> {
         call::<User, _>(
             size,
-            |target| next::<User>(target, &NOWHERE, |request, _: Deadline| self.answer(request)),
+            |target| next::<User>(target, &NOWHERE, |request, _| self.answer(request)),
             |user| text(user.pw_name),
         )
     }
@@ -354,7 +354,7 @@ fn a_group_without_members_has_an_empty_list() {
     let members = call::<Group, _>(
         64,
         |target| {
-            let ask = |_: &Request, _| Response::Group(group(0));
+            let ask = |_: &Request, _: Wait<'_>| Response::Group(group(0));
             lookup::<Group>(Asked::Id(3000), target, ask)
         },
         |group| texts(group.gr_mem),

@@ -55,6 +55,9 @@ pub(crate) struct DaemonOptions {
     /// Where a copy of the table is kept over a restart; the table itself lies beside the socket
     #[arg(long, value_name = "PATH", default_value = "/var/cache/rollcall")]
     pub(crate) cache_folder: PathBuf,
+    /// Where password hashes are kept for logins while no server answers; the daemon's alone
+    #[arg(long, value_name = "PATH", default_value = "/var/lib/rollcall")]
+    pub(crate) state_folder: PathBuf,
     /// Don't detach; systemd's services never do
     #[arg(long)]
     pub(crate) foreground: bool,
@@ -102,6 +105,9 @@ pub(crate) struct FlushWhat {
     /// Everything, as without an option
     #[arg(long)]
     pub(crate) all: bool,
+    /// The password hashes for logins while no server answers, and nothing else
+    #[arg(long)]
+    pub(crate) offline: bool,
 }
 
 fn name(text: &str) -> Result<Name, String> {

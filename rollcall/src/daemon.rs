@@ -16,7 +16,9 @@
 //! | `describe` | requests and responses in the words of the log |
 //! | `cache` | answers from the table, and fills it |
 //! | `table` | the thread that owns the table |
+//! | `offline` | decides logins while no server answers |
 //! | `replica` | keeps a copy of the whole directory in the table |
+//! | `network` | hears that the network has changed |
 //! | `notify` | tells systemd |
 //! | `ffi` | the unsafe calls |
 
@@ -31,7 +33,9 @@ mod guesses;
 mod limits;
 mod listen;
 mod log;
+mod network;
 mod notify;
+mod offline;
 mod places;
 mod privileges;
 mod receive;
@@ -56,6 +60,7 @@ use crate::cli::DaemonOptions;
 use accept::Shared;
 use detach::Detaching;
 use listen::Listening;
+use offline::Offline;
 use privileges::Successor;
 use reload::Configuration;
 use table::{Files, Keeper, TableThread};
@@ -133,15 +138,17 @@ pub(crate) fn run(options: &DaemonOptions) -> Result<(), StartError> {
     let descriptors = limits::raise_descriptors();
     let successor = Successor::find(options.user.as_deref())?;
     let configuration = Configuration::load(&options.config, notify::is_supervised())?;
-    let shared = Arc::new(Shared::new(configuration, limits::connections(descriptors)));
     let listening = match inherited {
         Some(listener) => Listening::inherited(listener)?,
         None => Listening::bind(&options.socket)?,
     };
     let files = Files::beside(listening.path(), &options.cache_folder);
-    successor.take_over(&listening, &options.cache_folder)?;
+    successor.take_over(&listening, &options.cache_folder, &options.state_folder)?;
     // Threads begin with the rights that are left by now.
     let table = TableThread::start(Keeper::new(files))?;
+    let offline = Offline::start(&options.state_folder)?;
+    let limit = limits::connections(descriptors);
+    let shared = Arc::new(Shared::new(configuration, offline, limit));
     drop(guard);
     runtime.block_on(serve(&shared, listening, detaching, table))
 }
@@ -159,6 +166,8 @@ async fn serve(
     info!("listening on {}", listening.path().display());
     shared.configuration.keep_in(Arc::clone(&table)).await;
     tokio::spawn(beat(Arc::clone(&table), Arc::clone(shared)));
+    tokio::spawn(look_after_offline_logins(Arc::clone(shared)));
+    tokio::spawn(network::watch(Arc::clone(shared)));
     shared.configuration.tell();
     detaching.finish()?;
 
@@ -168,7 +177,10 @@ async fn serve(
             _ = hangup.recv() => {
                 // Requests are answered meanwhile.
                 let shared = Arc::clone(shared);
-                tokio::spawn(async move { shared.configuration.reload().await });
+                tokio::spawn(async move {
+                    shared.configuration.reload().await;
+                    settle_offline_logins(&shared).await;
+                });
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
@@ -186,6 +198,20 @@ async fn serve(
     // A disk that takes longer than this keeps what it has.
     let _ = tokio::time::timeout(LAST_SEAL, table.run(Keeper::seal_for_good)).await;
     Ok(())
+}
+
+/// Removes what is kept for offline logins where there are to be none. A configuration that
+/// can't be used says nothing about that.
+async fn settle_offline_logins(shared: &Shared) {
+    if let Ok(active) = shared.configuration.in_use() {
+        shared.offline.settle(active.offline.clone()).await;
+    }
+}
+
+async fn look_after_offline_logins(shared: Arc<Shared>) {
+    settle_offline_logins(&shared).await;
+    let offline = Arc::clone(&shared.offline);
+    offline.look_after(|| shared.configuration.in_use().ok()?.offline.clone()).await;
 }
 
 /// The heartbeat of the table, and so of both the thread of the requests and its own:

@@ -23,6 +23,32 @@ pub(crate) fn getpwnam(user: &str) -> bool {
     code == 0 && !found.is_null()
 }
 
+/// The shell of a user, if `getpwnam_r(3)` knows it.
+pub(crate) fn shell_of(user: &str) -> Option<String> {
+    let user = CString::new(user).expect("a name has no NUL");
+    let mut entry = MaybeUninit::<libc::passwd>::uninit();
+    let mut buffer = [0; 4096];
+    let mut found = ptr::null_mut();
+    // SAFETY: a string, a struct, a buffer of this length and a place for the result.
+    let code = unsafe {
+        libc::getpwnam_r(
+            user.as_ptr(),
+            entry.as_mut_ptr(),
+            buffer.as_mut_ptr(),
+            buffer.len(),
+            &raw mut found,
+        )
+    };
+    if code != 0 || found.is_null() {
+        return None;
+    }
+    // SAFETY: it was found, so `getpwnam_r` has filled the struct in.
+    let entry = unsafe { entry.assume_init() };
+    // SAFETY: its strings end with NUL, and lie in the buffer, which is still there.
+    let shell = unsafe { CStr::from_ptr(entry.pw_shell) };
+    shell.to_str().ok().map(str::to_owned)
+}
+
 /// `getpwnam_r` of an NSS module: glibc's `nss_action`.
 type Lookup = unsafe extern "C" fn(
     *const c_char,

@@ -16,11 +16,13 @@
 //! | `lookup` | the path without a table: a lookup against one search by ldap3 |
 //! | `login` | the same for a PAM login and a bare bind |
 //! | `load` `peers` `stand_in` | dlopen and first lookup against the modules of others |
+//! | `freshness` | from a change on the server to another answer on the host |
 //! | `plain` | ldap3 by itself |
 //! | `lib_c` `lib_pam` | the calls that a C program makes |
 //! | `samples` `report` | medians, and the lines of the older measurements |
 
 mod arguments;
+mod freshness;
 mod inside;
 mod lib_c;
 mod lib_pam;
@@ -47,7 +49,7 @@ use std::process::ExitCode;
 use arguments::Arguments;
 
 /// The measurements that take turns within one host, as `LINES=` names them.
-const OLDER: [&str; 3] = ["daemon-lookups", "daemon-logins", "module-load"];
+const OLDER: [&str; 4] = ["daemon-lookups", "daemon-logins", "module-load", "freshness"];
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         [inside::INSIDE, ref words @ ..] => inside::run(words),
         [lookup::INSIDE] => lookup::inside(),
         [login::INSIDE] => login::inside(),
+        [freshness::INSIDE] => freshness::inside(),
         [load::INSIDE, ref modules @ ..] => load::inside(modules),
         [load::FRESH, module, prefix] => load::fresh(module, prefix),
         ["plots", ref words @ ..] => {
@@ -74,7 +77,7 @@ fn done(result: Result<(), String>) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) {
-    let measures: [fn(); 3] = [lookup::measure, login::measure, load::measure];
+    let measures: [fn(); 4] = [lookup::measure, login::measure, load::measure, freshness::measure];
     let older: Vec<_> =
         OLDER.iter().zip(measures).filter(|(name, _)| arguments.wants(name)).collect();
     let only_older = arguments.tasks.iter().all(|task| OLDER.contains(&task.as_str()));

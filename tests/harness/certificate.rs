@@ -14,7 +14,8 @@ pub(crate) const SERVER: &str = "server.pem";
 pub(crate) const KEY: &str = "server.key";
 
 /// Writes [`CA`], [`SERVER`] and [`KEY`] into a folder. The certificate is for
-/// these names, and where `addresses` is set for the loopback addresses, too.
+/// these names, and where `addresses` is set for the addresses that servers have
+/// in tests, too: `127.0.0.1` to `127.0.0.9`, `10.77.0.1` to `10.77.0.9` and `::1`.
 pub(crate) fn write(folder: &Path, names: &[String], addresses: bool) {
     let mut authority = params("Test CA", vec![]);
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -23,12 +24,10 @@ pub(crate) fn write(folder: &Path, names: &[String], addresses: bool) {
 
     let mut server = params("Test server", names.to_vec());
     if addresses {
-        let loopback = [
-            IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)),
-            IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ];
-        server.subject_alt_names.extend(loopback.map(SanType::IpAddress));
+        let loopback = (1..10).map(|n| Ipv4Addr::new(127, 0, 0, n));
+        let others = (1..10).map(|n| Ipv4Addr::new(10, 77, 0, n));
+        let all = loopback.chain(others).map(IpAddr::V4).chain([Ipv6Addr::LOCALHOST.into()]);
+        server.subject_alt_names.extend(all.map(SanType::IpAddress));
     }
     let key = KeyPair::generate().expect("a key");
     let issuer = Issuer::new(authority, authority_key);

@@ -17,7 +17,11 @@ use crate::{certificate, need};
 mod builder;
 mod change;
 mod counts;
+mod ds389;
 mod entry;
+mod replica;
+
+use builder::{Kind, Upstream};
 
 pub use builder::DirectoryBuilder;
 pub use change::Changes;
@@ -38,6 +42,8 @@ pub struct Directory {
     address: String,
     port: u16,
     anonymous: bool,
+    kind: Kind,
+    replica: bool,
     /// A process in whose network namespace it listens.
     network: Option<u32>,
     server: Option<(Child, Keeper)>,
@@ -57,25 +63,70 @@ impl Directory {
         let folder = folder.expect("a temporary folder can be made");
         certificate::write(folder.path(), &builder.names, builder.certified_addresses);
         let path = folder.path().to_str().expect("its path is UTF-8");
-        let conf = builder.slapd_conf(path);
-        fs::write(folder.path().join("slapd.conf"), conf).expect("the folder can be written");
-        fs::create_dir(folder.path().join("database")).expect("the folder can be written");
         let port = if network.is_some() { 389 } else { free_port() };
+        match builder.kind() {
+            Kind::OpenLdap => {
+                let conf = builder.slapd_conf(path);
+                fs::write(folder.path().join("slapd.conf"), conf).expect("it can be written");
+                fs::create_dir(folder.path().join("database")).expect("it can be written");
+            }
+            Kind::Ds389 => {
+                let tls_port = if network.is_some() { 636 } else { free_port() };
+                ds389::configure(folder.path(), &builder.address, [port, tls_port]);
+            }
+        }
         let DirectoryBuilder { address, anonymous, .. } = builder;
         let mut directory = Self {
             address: address.clone(),
             port,
             anonymous: *anonymous,
+            kind: builder.kind(),
+            replica: builder.upstream != Upstream::Nobody,
             network,
             server: None,
             folder,
         };
-        directory.slapadd(&builder.entries());
-        if let Some(file) = &builder.file {
-            directory.slapadd_file(file);
-        }
+        directory.fill(builder);
         directory.start();
         directory
+    }
+
+    /// Puts in what a builder describes; the database is empty, and nobody runs.
+    fn fill(&self, builder: &DirectoryBuilder) {
+        let entries = builder.entries();
+        match self.kind {
+            Kind::OpenLdap => {
+                if !entries.is_empty() {
+                    self.slapadd(&entries);
+                }
+                if let Some(file) = &builder.file {
+                    self.slapadd_file(file);
+                }
+            }
+            // It takes everything at once, or forgets what was there.
+            Kind::Ds389 => {
+                let more = builder.file.as_ref().map(fs::read_to_string).transpose();
+                let more = more.expect("the file can be read").unwrap_or_default();
+                let file = self.folder.path().join("entries.ldif");
+                fs::write(&file, entries + &more).expect("the folder can be written");
+                ds389::load(self.folder.path(), &file);
+            }
+        }
+    }
+
+    /// Stops it and starts it again at the same address with what another
+    /// builder describes, and nothing of what it held: as after a server was
+    /// built anew. Its certificate and its configuration stay.
+    pub fn wipe(&mut self, people: DirectoryBuilder) {
+        if self.server.is_some() {
+            self.stop();
+        }
+        let database = self.folder.path().join("database");
+        fs::remove_dir_all(&database).expect("it is ours");
+        fs::create_dir(&database).expect("the folder can be written");
+        let people = if self.kind == Kind::Ds389 { people.ds389() } else { people };
+        self.fill(&people);
+        self.start();
     }
 
     /// Where it listens.
@@ -84,6 +135,20 @@ impl Directory {
             389 => format!("ldap://{}", self.address),
             port => format!("ldap://{}:{port}", self.address),
         }
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether it follows another one.
+    pub fn is_replica(&self) -> bool {
+        self.replica
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The port it listens on.
@@ -119,11 +184,8 @@ impl Directory {
         let already = fs::metadata(&log).map_or(0, |data| data.len());
         let options = File::options().create(true).append(true).open(&log);
         let stderr = options.expect("the log can be written");
-        let urls = format!("ldap://{}:{} {}", self.address, self.port, self.ldapi_uri());
         let mut child = self
-            .command("slapd")
-            .args(["-d", "stats", "-h", &urls, "-f"])
-            .arg(self.folder.path().join("slapd.conf"))
+            .server_command()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
@@ -134,7 +196,11 @@ impl Directory {
             let text = self.log_from(already);
             let ended = child.try_wait().expect("it is our child");
             assert!(ended.is_none(), "slapd ended with {ended:?}:\n{text}");
-            text.contains("slapd starting").then_some(())
+            let answers = match self.kind {
+                Kind::OpenLdap => text.contains("slapd starting"),
+                Kind::Ds389 => self.answers(),
+            };
+            answers.then_some(())
         })
         .unwrap_or_else(|| panic!("slapd did not start:\n{}", self.log_from(already)));
         self.server = Some((child, keeper));
@@ -153,6 +219,9 @@ impl Directory {
     /// Freezes it: connections are accepted by the kernel, nobody answers.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        // Its threads stop one after the other.
+        let pid = self.pid().expect("the directory runs");
+        until(PATIENCE, || all_stopped(pid).then_some(())).expect("a stopped process stands still");
     }
 
     /// Undoes [`Directory::freeze`].
@@ -193,7 +262,10 @@ impl Directory {
     }
 
     fn log_file(&self) -> PathBuf {
-        self.folder.path().join("log")
+        self.folder.path().join(match self.kind {
+            Kind::OpenLdap => "log",
+            Kind::Ds389 => ds389::LOG,
+        })
     }
 
     fn log_from(&self, offset: u64) -> String {
@@ -221,10 +293,37 @@ impl Directory {
         assert!(output.status.success(), "slapadd: {stderr}");
     }
 
+    /// Whether it says that its base is there.
+    fn answers(&self) -> bool {
+        Command::new(need::program("ldapsearch", "ldap-utils"))
+            .args(["-Q", "-Y", "EXTERNAL", "-H", &self.ldapi_uri(), "-o", "nettimeout=1"])
+            .args(["-s", "base", "-b", BASE, "1.1"])
+            .output()
+            .is_ok_and(|output| output.status.success())
+    }
+
+    fn server_command(&self) -> Command {
+        match self.kind {
+            Kind::OpenLdap => {
+                let urls = format!("ldap://{}:{} {}", self.address, self.port, self.ldapi_uri());
+                let mut command = self.command("slapd", "slapd");
+                command.args(["-d", "stats", "-h", &urls, "-f"]);
+                command.arg(self.folder.path().join("slapd.conf"));
+                command
+            }
+            Kind::Ds389 => {
+                let mut command = self.command(ds389::PROGRAM, ds389::PACKAGE);
+                command.args(["-d", "0", "-D"]).arg(self.folder.path());
+                command.arg("-i").arg(self.folder.path().join("pid"));
+                command
+            }
+        }
+    }
+
     /// A program in the network in which it listens. nsenter becomes the
     /// program without forking, so its process id is the program's.
-    fn command(&self, name: &str) -> Command {
-        let program = need::program(name, "slapd");
+    fn command(&self, name: &str, package: &str) -> Command {
+        let program = need::program(name, package);
         let Some(pid) = self.network else { return Command::new(program) };
         let mut command = Command::new(need::program("nsenter", "util-linux"));
         command.arg(format!("--net=/proc/{pid}/ns/net")).arg("--").arg(program);
@@ -252,6 +351,15 @@ impl Drop for Directory {
             self.kill();
         }
     }
+}
+
+/// Whether every thread of a process stands still (`proc_pid_stat(5)`).
+fn all_stopped(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process is there");
+    threads.filter_map(Result::ok).all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
 }
 
 /// A port that nobody listens on, below those that the kernel gives to

@@ -2,11 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::directory::{BASE, Directory, READER};
@@ -18,10 +19,15 @@ mod builder;
 mod daemon;
 mod files;
 mod log;
+mod names;
 mod namespace;
+mod network;
+mod relay;
 
 pub use builder::HostBuilder;
 pub use daemon::Daemon;
+pub use names::Names;
+pub use relay::Relay;
 
 use log::Log;
 use namespace::{Inside, Namespace};
@@ -35,6 +41,8 @@ const CA_FILE: &str = "/etc/ssl/rollcall-test-ca.pem";
 pub struct Host {
     // Dropped in this order: what runs inside, then the directories.
     daemon: Option<Inside>,
+    names: Option<Inside>,
+    relays: Vec<Arc<Relay>>,
     syslog: UnixDatagram,
     log: Log,
     namespace: Namespace,
@@ -84,13 +92,17 @@ impl Host {
         let syslog = log.listen(&namespace.path("/dev/log"));
         fs::set_permissions(namespace.path("/dev/log"), fs::Permissions::from_mode(0o666))
             .expect("it is ours");
-        let network = Some(namespace.init());
-        let directories = builder
-            .directories
-            .iter()
-            .map(|directory| Directory::start_with(directory, network))
-            .collect();
-        let mut host = Self { daemon: None, syslog, log, namespace, directories };
+        let mut host = Self {
+            daemon: None,
+            names: None,
+            relays: Vec::new(),
+            syslog,
+            log,
+            namespace,
+            directories: Vec::new(),
+        };
+        host.start_directories(builder);
+        host.start_relays(builder);
         host.write("/etc/hosts", files::HOSTS);
         host.write("/etc/nsswitch.conf", files::NSSWITCH);
         for (service, text) in files::PAM {
@@ -109,6 +121,9 @@ impl Host {
         }
         for (path, text) in &builder.files {
             host.write(path, text);
+        }
+        if let Some(names) = &builder.names {
+            host.serve_names(names);
         }
         if !builder.plain && !builder.no_daemon {
             host.daemon().start();
@@ -163,6 +178,11 @@ impl Host {
     /// The directory (the first, if there are several).
     pub fn directory(&mut self) -> &mut Directory {
         self.directories.first_mut().expect("the host has a directory")
+    }
+
+    /// The relay (the first, if there are several).
+    pub fn relay(&self) -> &Relay {
+        self.relays.first().expect("the host has a relay")
     }
 
     /// All its directories.
@@ -230,6 +250,41 @@ impl Host {
         line.unwrap_or_else(|| panic!("nothing logged with {text:?}:\n{}", self.log().join("\n")))
     }
 
+    fn start_directories(&mut self, builder: &HostBuilder) {
+        let network = Some(self.namespace.init());
+        for directory in &builder.directories {
+            let address = directory.address();
+            if !address.starts_with("127.") && !address.contains(':') {
+                self.add_address(address);
+            }
+            let first = self.directories.first();
+            let directory = Directory::start_with(&directory.following(first), network);
+            if let Some(first) = first
+                && directory.is_replica()
+            {
+                directory.wait_until_like(first);
+            }
+            self.directories.push(directory);
+        }
+    }
+
+    fn start_relays(&mut self, builder: &HostBuilder) {
+        for (address, reads) in &builder.relays {
+            let first = self.directories.first().expect("a relay leads to a directory");
+            let network = fs::File::open(self.path("/proc/1/ns/net")).expect("the host runs");
+            let socket = |address: &str| {
+                (address.parse::<IpAddr>().expect("an address"), first.port()).into()
+            };
+            let relay = relay::start(
+                network,
+                socket(address),
+                socket(first.address()),
+                reads.then(|| first.folder()),
+            );
+            self.relays.push(relay);
+        }
+    }
+
     fn add_local_user(&self, name: &str, uid: u32, password: &str) {
         let shell = "/bin/sh";
         self.append("/etc/passwd", &format!("{name}:x:{uid}:{uid}::/home/{name}:{shell}\n"));
@@ -280,17 +335,18 @@ impl Host {
             return whole.clone();
         }
         let uris: Vec<_> = self.directories.iter().map(|d| format!("{:?}", d.uri())).collect();
-        let mut text = format!(
-            "[directory]\nuri = [{}]\nbase = \"{BASE}\"\nca_file = \"{CA_FILE}\"\n",
-            uris.join(", ")
-        );
+        let uri = builder.uri.clone().unwrap_or_else(|| format!("[{}]", uris.join(", ")));
+        let mut text =
+            format!("[directory]\nuri = {uri}\nbase = \"{BASE}\"\nca_file = \"{CA_FILE}\"\n");
         if self.directories.first().is_some_and(|directory| !directory.is_anonymous()) {
             text.extend(["bind_dn = \"", READER.0, "\"\n"]);
             text += "bind_password_file = \"/etc/rollcall.secret\"\n";
         }
         text += &builder.configuration;
         text += "\n[cache]\n";
-        text + builder.cache.as_deref().unwrap_or("mode = \"off\"\n")
+        text += builder.cache.as_deref().unwrap_or("mode = \"off\"\n");
+        text += "\n[offline]\n";
+        text + builder.offline.as_deref().unwrap_or("max_age = 0\n")
     }
 
     fn start_sshd(&self) {

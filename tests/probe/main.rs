@@ -8,6 +8,7 @@
 mod descriptors;
 mod hazards;
 mod nss;
+mod pace;
 mod process;
 mod threads;
 mod watch;
@@ -79,6 +80,8 @@ impl Probe {
             "enumeration-threads" => self.say(&threads::enumerate(number())),
             "fork-within-lookups" => self.say(&hazards::fork_within_lookups(number())),
             "watch" => self.say(&watch::run(word)),
+            // A lookup again and again for so many seconds: how long each took.
+            "pace" => self.say(&pace::run(word)),
             // A lookup 2000 times, between two signposts: "true MILLISECONDS".
             "warm" => self.say(&hazards::warm(word, 2000)),
             "table" => self.say(&hazards::table_use()),

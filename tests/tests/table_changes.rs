@@ -60,7 +60,7 @@ fn changes(host: &mut Host, questions: &[Question], change: impl FnOnce(&Directo
     probe.end();
 }
 
-modes! { caching:
+modes! { following:
     fn another_shell_is_seen_under_every_key(mode: Mode) {
         let new = ALICE.replace("/bin/sh", "/bin/zsh");
         changes(

@@ -183,7 +183,7 @@ modes! { caching:
         host.daemon().freeze();
         assert_known(&mut probe);
         await_silence(&host);
-        // Each waits for its deadline, and is answered then.
+        // Who is unknown waits for the deadline, once.
         assert_eq!(probe.ask("user alice"), ALICE);
         assert_eq!(probe.ask("user nobody-here"), UNAVAILABLE);
         host.daemon().thaw();

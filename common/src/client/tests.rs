@@ -8,6 +8,8 @@ use super::*;
 use crate::account::{Gid, Name};
 use crate::frame::encode_response;
 
+mod patience;
+
 /// A daemon that does one thing with each connection.
 fn daemon(serve: impl Fn(UnixStream) + Send + 'static) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();

@@ -20,6 +20,7 @@ const DAY: u64 = 86_400;
 pub(super) struct RawCache {
     mode: Option<Text>,
     max_replica: Option<Spanned<i64>>,
+    push: Option<bool>,
     refresh: Option<Spanned<Seconds>>,
     lifetime: Option<Spanned<Seconds>>,
     negative_lifetime: Option<Spanned<Seconds>>,
@@ -42,6 +43,7 @@ impl RawCache {
         Ok(CacheConfig {
             mode: mode.unwrap_or(CacheMode::Auto),
             max_replica: count(&self.max_replica, 0, 200_000)?,
+            push: self.push.unwrap_or(true),
             refresh: span(self.refresh.as_ref(), REFRESH, 1..=DAY)?,
             lifetime: span(self.lifetime.as_ref(), LIFETIME, 1..=DAY)?,
             negative_lifetime: span(self.negative_lifetime.as_ref(), NEGATIVE_LIFETIME, 0..=DAY)?,
@@ -52,7 +54,7 @@ impl RawCache {
 }
 
 /// Times of the table are whole seconds; a fraction counts as a second begun.
-fn span(
+pub(super) fn span(
     written: Option<&Spanned<Seconds>>,
     default: Duration,
     bounds: std::ops::RangeInclusive<u64>,

@@ -8,7 +8,7 @@ use super::error::Problem;
 use super::load::ReadSecret;
 use super::maps::{RawGroups, RawUsers};
 use super::text::{Text, Texts, choice, file_path, whole};
-use super::{DirectoryConfig, Identity, SchemaKind, Server, Tls};
+use super::{DirectoryConfig, Identity, SchemaKind, Server, Source, Tls};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -95,11 +95,14 @@ impl RawDirectory {
 
     /// What is said about TLS and passwords must agree with the servers, and no
     /// password may travel in clear unless that is written out.
-    fn check_protection(&self, servers: &[Server], starttls: bool) -> Result<(), Problem> {
+    fn check_protection(&self, servers: &[Source], starttls: bool) -> Result<(), Problem> {
         let any = |wanted: bool| {
-            servers.iter().any(
-                |server| matches!(server, Server::Tcp { implicit_tls, .. } if *implicit_tls == wanted),
-            )
+            servers.iter().any(|source| match source {
+                Source::Server(Server::Tcp { implicit_tls, .. }) => *implicit_tls == wanted,
+                Source::Server(Server::Unix(_)) => false,
+                // Those are ldap:// servers.
+                Source::Domain(_) => !wanted,
+            })
         };
         let (plain, implicit) = (any(false), any(true));
         if let Some(tls) = self.tls.as_ref().filter(|_| !starttls && implicit) {
@@ -113,7 +116,7 @@ impl RawDirectory {
         if let Some(flag) = flag.filter(|_| !clear) {
             return Err(Problem::at(
                 flag,
-                "true has no effect: no connection is clear without an ldap:// server and \
+                "true has no effect: no connection is clear without an ldap:// (or srv:) server and \
                  tls = \"off\"; leave it out",
             ));
         }
@@ -141,17 +144,17 @@ impl RawDirectory {
     }
 }
 
-fn servers(uri: &Spanned<Texts>) -> Result<Vec<Server>, Problem> {
+fn servers(uri: &Spanned<Texts>) -> Result<Vec<Source>, Problem> {
     match uri.get_ref() {
         Texts::One(text) => {
-            Server::parse(text).map(|server| vec![server]).map_err(|e| Problem::at(uri, e))
+            Source::parse(text).map(|source| vec![source]).map_err(|e| Problem::at(uri, e))
         }
         Texts::Many(list) if list.is_empty() => {
             Err(Problem::at(uri, "expected at least one server, found an empty list"))
         }
         Texts::Many(list) => list
             .iter()
-            .map(|text| Server::parse(text.get_ref()).map_err(|e| Problem::at(text, e)))
+            .map(|text| Source::parse(text.get_ref()).map_err(|e| Problem::at(text, e)))
             .collect(),
     }
 }

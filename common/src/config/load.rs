@@ -12,6 +12,7 @@ use super::error::Problem;
 use super::file;
 use super::ids::RawIds;
 use super::login::RawLogin;
+use super::offline::RawOffline;
 use super::template::RawPathRule;
 use super::text::Sections;
 use super::timeouts::RawTimeouts;
@@ -33,6 +34,7 @@ struct Raw {
     timeouts: RawTimeouts,
     connections: RawConnections,
     cache: RawCache,
+    offline: RawOffline,
 }
 
 impl Config {
@@ -79,6 +81,7 @@ impl Raw {
             timeouts: self.timeouts.check()?,
             connections: self.connections.check()?,
             cache: self.cache.check()?,
+            offline: self.offline.check()?,
         })
     }
 

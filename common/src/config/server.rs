@@ -1,4 +1,5 @@
-//! Servers' addresses: `ldap://`, `ldaps://` and `ldapi://` (RFC 4516).
+//! Servers' addresses: `ldap://`, `ldaps://` and `ldapi://` (RFC 4516), and `srv:` for
+//! those that the DNS knows (RFC 2782).
 
 use std::ffi::OsString;
 use std::fmt;
@@ -8,12 +9,45 @@ use std::path::PathBuf;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
-use super::Server;
+use super::{Server, Source};
 
 /// The longest path of a socket: `sun_path` of `unix(7)` without its NUL.
 const MAX_SOCKET_PATH: usize = 107;
+/// The longest domain that has room for `_ldap._tcp.` before it.
+const MAX_DOMAIN: usize = 253 - "_ldap._tcp.".len();
 /// What stays readable in the path of a socket.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+
+impl Source {
+    /// Parses an item of `uri`.
+    ///
+    /// # Errors
+    /// A sentence that tells what is wrong with it.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let (scheme, domain) = text.split_once(':').unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case("srv") {
+            return Server::parse(text).map(Self::Server);
+        }
+        let domain = domain.strip_suffix('.').unwrap_or(domain);
+        let labels = domain.split('.').all(|label| (1..=63).contains(&label.len()));
+        if !labels || !is_name(domain) || domain.len() > MAX_DOMAIN {
+            return Err("expected a domain, such as \"srv:example.org\"; the DNS knows its \
+                        servers as _ldap._tcp.example.org"
+                .into());
+        }
+        Ok(Self::Domain(domain.to_ascii_lowercase()))
+    }
+}
+
+impl fmt::Display for Source {
+    /// As it is written in a configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(server) => server.fmt(f),
+            Self::Domain(domain) => write!(f, "srv:{domain}"),
+        }
+    }
+}
 
 impl Server {
     /// Parses an address.
@@ -37,8 +71,18 @@ impl Server {
     }
 }
 
+impl Server {
+    /// An `ldap://` server that the DNS names; `None`: it can't be one. The name comes from
+    /// the network.
+    pub(crate) fn named(host: &str, port: u16) -> Option<Self> {
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let usable = is_name(&host) && port != 0;
+        usable.then_some(Self::Tcp { host, port, implicit_tls: false })
+    }
+}
+
 const FORM: &str = "expected an address such as \"ldap://ldap.example.org\", \
-     \"ldaps://ldap.example.org\" or \"ldapi://%2Frun%2Fslapd%2Fldapi\"";
+     \"ldaps://ldap.example.org\", \"ldapi://%2Frun%2Fslapd%2Fldapi\" or \"srv:example.org\"";
 
 fn tcp(rest: &str, default_port: u16, implicit_tls: bool) -> Result<Server, String> {
     let address = rest.strip_suffix('/').unwrap_or(rest);
@@ -136,6 +180,22 @@ mod tests {
             "ldapi://%2Frun%2Fslapd%2Fldapi",
         ] {
             assert_eq!(Server::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_domain_is_kept_without_its_dot() {
+        let domain = Source::Domain("example.org".into());
+        assert_eq!(Source::parse("srv:Example.org."), Ok(domain.clone()));
+        assert_eq!(domain.to_string(), "srv:example.org");
+    }
+
+    #[test]
+    fn what_is_no_domain_is_answered_with_one() {
+        for text in
+            ["srv:", "srv://example.org", "srv:.", "srv:a..b", "srv:a b", "srv:_ldap._tcp.x"]
+        {
+            assert!(Source::parse(text).unwrap_err().contains("srv:example.org"), "{text}");
         }
     }
 

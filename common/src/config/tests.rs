@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{CacheMode, Config, ConfigError, SchemaKind, Scope, Server};
+use super::{CacheMode, Config, ConfigError, SchemaKind, Scope, Server, Source};
 use crate::secret::Secret;
 
 mod example;
@@ -41,7 +41,7 @@ fn two_lines_are_enough() {
     let config = parse("[directory]\nuri = [\"ldap://h\"]\nbase = \"dc=example,dc=org\"").unwrap();
     let [directory] = &config.directories[..] else { panic!("one directory") };
     let server = Server::Tcp { host: "h".into(), port: 389, implicit_tls: false };
-    assert_eq!(directory.servers, [server]);
+    assert_eq!(directory.servers, [Source::Server(server)]);
     assert_eq!(directory.base.as_deref(), Some("dc=example,dc=org"));
     assert!(directory.reader.is_none() && directory.resetter.is_none());
     assert!(directory.tls.starttls && !directory.tls.allow_cleartext_passwords);
@@ -349,6 +349,7 @@ fn what_is_kept_is_bounded() {
         ("mode = \"ondemand\"", "cache.mode", "did you mean \"on-demand\"?"),
         ("max_replica = -1", "cache.max_replica", "0 to 100000000"),
         ("max_entries = 99", "cache.max_entries", "100 to 100000000"),
+        ("push = 1", "cache.push", "expected true or false"),
         ("refresh = 0", "cache.refresh", "1 to 86400 seconds"),
         ("lifetime = 0.5", "cache.lifetime", "found 0.5"),
         ("negative_lifetime = nan", "cache.negative_lifetime", "found NaN"),
@@ -358,6 +359,7 @@ fn what_is_kept_is_bounded() {
     }
     let kept = cache("mode = \"off\"\nlifetime = 1.5\nnegative_lifetime = 0").unwrap().cache;
     assert_eq!(kept.mode, CacheMode::Off);
+    assert!(kept.push && !cache("push = false").unwrap().cache.push);
     assert_eq!((kept.lifetime.as_secs(), kept.negative_lifetime.as_secs()), (2, 0));
 }
 

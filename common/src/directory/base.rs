@@ -27,6 +27,11 @@ impl Directory {
         Ok(dn::domain(base))
     }
 
+    /// The base of the whole directory, if it is known so far.
+    pub fn known_base(&self) -> Option<&str> {
+        self.config.base.as_deref().or_else(|| self.base.get().map(String::as_str))
+    }
+
     pub(super) async fn base(&self, deadline: Deadline) -> Result<&str, LdapError> {
         self.base
             .get_or_try_init(|| async {

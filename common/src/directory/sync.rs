@@ -11,14 +11,17 @@
 //! is true, but it isn't everything.
 //!
 //! Operational attributes are given to who asks for them by name (RFC 4511
-//! section 4.5.1.8): `entryUUID` (RFC 4530), `entryCSN` (OpenLDAP's change
-//! numbers), `modifyTimestamp` (RFC 4512 section 3.4.4).
+//! section 4.5.1.8): `entryUUID` (RFC 4530), `nsUniqueId` (389 Directory Server's id of an
+//! entry, by which it also calls it when it tells of changes, even where there is an
+//! `entryUUID`), `entryCSN` (OpenLDAP's change numbers), `modifyTimestamp` (RFC 4512
+//! section 3.4.4).
 
 use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
+use super::subscribe::Cookie;
 use super::walk::{self, Walker};
 use super::{Directory, accept};
 use crate::account::{Gid, Group, Members, Name, User};
@@ -35,17 +38,19 @@ pub use change::Change;
 pub use moment::{Moment, ServerClock};
 
 const UUID: &str = "entryUUID";
+const NS_UNIQUE_ID: &str = "nsUniqueId";
 const CSN: &str = "entryCSN";
 const MODIFIED: &str = "modifyTimestamp";
+const MARKS: [&str; 4] = [UUID, NS_UNIQUE_ID, CSN, MODIFIED];
 
 /// About how many bytes of entries are handed out at a time.
-const BATCH_BYTES: usize = 128 << 10;
+pub(super) const BATCH_BYTES: usize = 128 << 10;
 /// About what an entry takes besides its members.
 const ENTRY_BYTES: usize = 256;
 /// About what an id takes.
-const ID_BYTES: usize = 32;
+pub(super) const ID_BYTES: usize = 32;
 
-/// By what an entry is known again: its entryUUID, else a hash of its DN.
+/// By what an entry is known again: its nsUniqueId or entryUUID, else a hash of its DN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntryId(pub u128);
 
@@ -107,8 +112,10 @@ impl GroupEntry {
 }
 
 /// What was read, all in all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
+    /// Which of the directory's servers was read.
+    pub server: usize,
     /// How many entries.
     pub entries: usize,
     /// How many of them have no [`Moment`]: reading the changed ones misses them.
@@ -118,6 +125,10 @@ pub struct Extent {
     pub newest: Option<Moment>,
     /// The number of the last change when the reading began, if the server has one.
     pub change: Option<Change>,
+    /// From where a subscription goes on that is to miss nothing after the reading began:
+    /// OpenLDAP's change numbers. `None`: a server of another kind, one that doesn't keep
+    /// them where the maps lie, or entries whose ids the reader can't see.
+    pub cookie: Option<Cookie>,
 }
 
 impl Directory {
@@ -135,11 +146,7 @@ impl Directory {
         let domain = &self.users_domain(Deadline::after(patience)).await?;
         let filter = modified_since(self.schema.users(), since);
         let attributes = with_marks(self.schema.user_attributes());
-        let read = |entry: &Entry, seen| {
-            let user = accept(entry, self.schema.user(entry, domain));
-            let user = user.map(|user| UserEntry { user, names: self.schema.user_names(entry) });
-            (Read { seen, entry: user }, ENTRY_BYTES)
-        };
+        let read = |entry: &Entry, seen| self.read_user(entry, seen, domain);
         self.read_map((Map::Users, extent_of(since)), &filter, &attributes, patience, read, to)
             .await
     }
@@ -156,16 +163,31 @@ impl Directory {
     ) -> Result<Extent, LdapError> {
         let filter = modified_since(self.schema.groups(), since);
         let attributes = with_marks(self.schema.group_attributes());
-        let read = |entry: &Entry, seen| {
-            let entry = self.read_group(entry);
-            let members = entry.as_ref().map_or(0, |group| group.members.as_run().len());
-            (Read { seen, entry }, ENTRY_BYTES + members)
-        };
+        let read = |entry: &Entry, seen| self.read_group(entry, seen);
         self.read_map((Map::Groups, extent_of(since)), &filter, &attributes, patience, read, to)
             .await
     }
 
-    fn read_group(&self, entry: &Entry) -> Option<GroupEntry> {
+    /// What a user's entry is, and about how many bytes that takes.
+    pub(super) fn read_user(
+        &self,
+        entry: &Entry,
+        seen: Seen,
+        domain: &str,
+    ) -> (Read<UserEntry>, usize) {
+        let user = accept(entry, self.schema.user(entry, domain));
+        let user = user.map(|user| UserEntry { user, names: self.schema.user_names(entry) });
+        (Read { seen, entry: user }, ENTRY_BYTES)
+    }
+
+    /// What a group's entry is, likewise.
+    pub(super) fn read_group(&self, entry: &Entry, seen: Seen) -> (Read<GroupEntry>, usize) {
+        let entry = self.group_entry(entry);
+        let members = entry.as_ref().map_or(0, |group| group.members.as_run().len());
+        (Read { seen, entry }, ENTRY_BYTES + members)
+    }
+
+    fn group_entry(&self, entry: &Entry) -> Option<GroupEntry> {
         let gid = accept(entry, self.schema.gid(entry))?;
         let besides = self.schema.members_besides(entry);
         let Some(Group { name, gid, members }) = accept(entry, self.schema.group(entry)) else {
@@ -192,8 +214,7 @@ impl Directory {
             Map::Shadows => self.schema.shadows(None),
         };
         let read = |_: &Entry, seen| (seen, ID_BYTES);
-        self.read_map((map, walk::Extent::All), &filter, &[UUID, CSN, MODIFIED], patience, read, to)
-            .await
+        self.read_map((map, walk::Extent::All), &filter, &MARKS, patience, read, to).await
     }
 
     async fn read_map<T>(
@@ -209,12 +230,18 @@ impl Directory {
         let mut walk = walk.await?;
         let latest = Moment::latest();
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        let mut extent = Extent { change: walk.change, ..Extent::default() };
+        let cookie = walk.cookie.take();
+        let mut extent =
+            Extent { server: walk.server, change: walk.change, cookie, ..Extent::default() };
         loop {
             let entry = walk.next().await?;
             let last = entry.is_none();
             if let Some(entry) = entry {
                 let seen = marks(&entry);
+                // A subscription calls it by an id that the reader can't see.
+                if extent.cookie.is_some() && own_id(&entry).is_none() {
+                    extent.cookie = None;
+                }
                 extent.entries += 1;
                 extent.undated += usize::from(seen.modified.is_none());
                 extent.newest = extent.newest.max(seen.modified.filter(|at| *at < latest));
@@ -246,21 +273,30 @@ fn modified_since(filter: Filter, since: Option<Moment>) -> Filter {
     }
 }
 
-fn with_marks(attributes: Vec<&str>) -> Vec<&str> {
-    [attributes, vec![UUID, CSN, MODIFIED]].concat()
+/// These attributes, and those of [`marks`].
+pub(super) fn with_marks(mut attributes: Vec<&str>) -> Vec<&str> {
+    attributes.extend(MARKS);
+    attributes
 }
 
-fn marks(entry: &Entry) -> Seen {
+/// The id that an entry itself says it has.
+pub(super) fn own_id(entry: &Entry) -> Option<EntryId> {
+    entry.value(NS_UNIQUE_ID).or_else(|| entry.value(UUID)).and_then(uuid)
+}
+
+/// What is to be known about an entry.
+pub(super) fn marks(entry: &Entry) -> Seen {
     let modified = entry.value(MODIFIED);
     let stamp = entry.value(CSN).or(modified).map(|text| xxh3_64(text.as_bytes()));
     Seen {
-        id: entry.value(UUID).and_then(uuid).unwrap_or_else(|| of_dn(&entry.dn)),
+        id: own_id(entry).unwrap_or_else(|| of_dn(&entry.dn)),
         stamp: Stamp(stamp.unwrap_or_default()),
         modified: modified.and_then(Moment::parse),
     }
 }
 
-/// `entryUUID` (RFC 4530 section 2.1): 32 hexadecimal digits with hyphens.
+/// `entryUUID` (RFC 4530 section 2.1): 32 hexadecimal digits with hyphens; `nsUniqueId`
+/// has its hyphens elsewhere.
 fn uuid(text: &str) -> Option<EntryId> {
     let digits = text.bytes().filter(|byte| *byte != b'-');
     let mut id = 0;
@@ -291,6 +327,15 @@ mod tests {
         let seen = entry("uid=a", id);
         assert_eq!(seen.id, EntryId(0x6ba7_b810_9dad_11d1_80b4_00c0_4fd4_30c8));
         assert_eq!(seen.id, entry("uid=b", id).id, "whatever it is called");
+    }
+
+    #[test]
+    fn an_entry_of_389_is_known_by_the_id_that_its_server_calls_it_by() {
+        let ids: &[(&str, &[&str])] = &[
+            (UUID, &["6ba7b810-9dad-11d1-80b4-00C04FD430c8"]),
+            (NS_UNIQUE_ID, &["8c7e2a81-5f0411ef-9d0cb3c5-4bd1a1a2"]),
+        ];
+        assert_eq!(entry("uid=a", ids).id, EntryId(0x8c7e_2a81_5f04_11ef_9d0c_b3c5_4bd1_a1a2));
     }
 
     #[test]

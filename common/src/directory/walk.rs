@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout_at;
 
 use super::Directory;
+use super::subscribe::Cookie;
 use super::sync::Change;
 use crate::config::Scope;
 use crate::deadline::Deadline;
@@ -22,8 +23,12 @@ pub(super) struct Walk<'a> {
     page_size: usize,
     seen: usize,
     page_ends: Deadline,
+    /// Which of the directory's servers is read.
+    pub(super) server: usize,
     /// Of the server that is read, when it began; see `sync/change.rs`.
     pub(super) change: Option<Change>,
+    /// From where a subscription goes on that is to miss nothing after it began.
+    pub(super) cookie: Option<Cookie>,
 }
 
 /// Which entries a walk is for.
@@ -67,16 +72,34 @@ impl Directory {
             Walker::Asker => None,
             Walker::Replica => self.change_on(&mut place.connection, deadline).await,
         };
+        let server = place.connection.server;
+        let (change, cookie) =
+            change.map_or((None, None), |(change, cookie)| (Some(change), cookie));
         let search = Search { base, scope, filter, attributes, limit: 0 };
         let (page_size, may_be_empty) = (self.config.page_size, extent == Extent::Some);
         let start = Pages::start(&mut place.connection, search, page_size, may_be_empty);
         let pages = until(deadline, start).await?;
         let page_size = usize::try_from(self.config.page_size).unwrap_or(1).max(1);
         let page_ends = Deadline::after(patience);
-        Ok(Walk { pages, _place: place, patience, page_size, seen: 0, page_ends, change })
+        Ok(Walk {
+            pages,
+            _place: place,
+            patience,
+            page_size,
+            seen: 0,
+            page_ends,
+            server,
+            change,
+            cookie,
+        })
     }
 
-    async fn place_of(&self, map: Map, deadline: Deadline) -> Result<(&str, Scope), LdapError> {
+    /// Where a map is searched, and how deep.
+    pub(super) async fn place_of(
+        &self,
+        map: Map,
+        deadline: Deadline,
+    ) -> Result<(&str, Scope), LdapError> {
         let (base, scope) = match map {
             Map::Users | Map::Shadows => {
                 (self.config.users.base.as_deref(), self.config.users.scope)
@@ -107,7 +130,8 @@ impl Walk<'_> {
     }
 }
 
-async fn until<T>(
+/// Does it, or gives up at the deadline.
+pub(super) async fn until<T>(
     deadline: Deadline,
     work: impl Future<Output = Result<T, LdapError>>,
 ) -> Result<T, LdapError> {

@@ -4,23 +4,24 @@
 //! real connection is made here, since ldap3's own way has no deadline, takes
 //! no IPv6 address with StartTLS and writes in a way that raises SIGPIPE.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, StdStream};
 use once_cell::sync::OnceCell;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{timeout, timeout_at};
+use tokio::sync::Notify;
+use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::flow::Flow;
 use super::message::{self, Kind};
-use super::{LdapError, guard, tls};
+use super::names::Names;
+use super::{LdapError, guard, tcp, tls};
 use crate::config::{Server, Tls};
 use crate::deadline::Deadline;
 
@@ -36,6 +37,7 @@ pub struct Connector {
     tls: Tls,
     /// After which a connection that nobody uses is closed.
     idle: Duration,
+    names: Arc<Names>,
     /// Read once; a file that could not be read is looked for again.
     tls_config: OnceCell<Arc<ClientConfig>>,
 }
@@ -49,40 +51,98 @@ pub struct Connection {
     pub private: bool,
     /// Which of the directory's servers it leads to.
     pub server: usize,
-    alive: Arc<AtomicBool>,
+    alive: Arc<Life>,
+    /// Shared by all clones, so that [`Remote`] can tell whether there is one.
+    handle: Arc<Ldap>,
+    /// What waits for the reader of its subscription, if it has one.
+    pub(super) flow: Arc<Flow>,
+}
+
+/// Whether a connection is in use.
+#[derive(Debug)]
+struct Life {
+    goes_on: AtomicBool,
+    end: Notify,
+}
+
+impl Life {
+    fn goes_on(&self) -> bool {
+        self.goes_on.load(Ordering::Acquire)
+    }
+
+    fn end(&self) {
+        self.goes_on.store(false, Ordering::Release);
+        self.end.notify_waiters();
+    }
 }
 
 impl Connection {
     /// Whether neither end has closed it, as far as is known here.
     pub fn is_alive(&self) -> bool {
-        self.alive.load(Ordering::Relaxed)
+        self.alive.goes_on()
     }
 
     /// Takes it out of use: whoever has a request on it may finish, nobody starts another.
     pub fn retire(&self) {
-        self.alive.store(false, Ordering::Relaxed);
+        self.alive.end();
+    }
+
+    /// Returns when it is closed or taken out of use. Whoever has a request on it that
+    /// may stay without an answer for ever goes to another connection then.
+    pub async fn retired(&self) {
+        let end = self.alive.end.notified();
+        tokio::pin!(end);
+        end.as_mut().enable();
+        if self.is_alive() {
+            end.await;
+        }
     }
 
     /// A way to retire it from afar, which doesn't keep it open.
     pub fn remote(&self) -> Remote {
-        Remote(Arc::downgrade(&self.alive))
+        Remote {
+            alive: Arc::downgrade(&self.alive),
+            handle: Arc::downgrade(&self.handle),
+            flow: Arc::downgrade(&self.flow),
+            private: self.private,
+            server: self.server,
+        }
     }
 }
 
-/// Retires a connection from afar.
+/// Retires a connection from afar, or has it asked something.
 #[derive(Debug)]
-pub struct Remote(Weak<AtomicBool>);
+pub struct Remote {
+    alive: Weak<Life>,
+    handle: Weak<Ldap>,
+    flow: Weak<Flow>,
+    private: bool,
+    server: usize,
+}
 
 impl Remote {
     /// Whether the connection is in use.
     pub fn is_alive(&self) -> bool {
-        self.0.upgrade().is_some_and(|alive| alive.load(Ordering::Relaxed))
+        self.alive.upgrade().is_some_and(|alive| alive.goes_on())
+    }
+
+    /// The connection, if somebody has it and it is in use.
+    pub fn connection(&self) -> Option<Connection> {
+        let alive = self.alive.upgrade().filter(|alive| alive.goes_on())?;
+        let (handle, flow) = (self.handle.upgrade()?, self.flow.upgrade()?);
+        let (private, server) = (self.private, self.server);
+        Some(Connection { ldap: (*handle).clone(), private, server, alive, handle, flow })
+    }
+
+    /// Whether it is this connection, or a clone of it.
+    pub fn is(&self, connection: &Connection) -> bool {
+        std::ptr::eq(self.alive.as_ptr(), Arc::as_ptr(&connection.alive))
     }
 
     /// See [`Connection::retire`].
     pub fn retire(&self) {
-        if let Some(alive) = self.0.upgrade() {
-            alive.store(false, Ordering::Relaxed);
+        if let Some(alive) = self.alive.upgrade() {
+            alive.end();
         }
     }
 }
@@ -90,7 +150,7 @@ impl Remote {
 impl Connector {
     /// A connector for a directory with these settings.
     pub fn new(tls: &Tls, idle: Duration) -> Self {
-        Self { tls: tls.clone(), idle, tls_config: OnceCell::new() }
+        Self { tls: tls.clone(), idle, names: Arc::default(), tls_config: OnceCell::new() }
     }
 
     /// Whether the connection to this server is over TLS.
@@ -129,17 +189,13 @@ impl Connector {
         server: &Server,
         deadline: Deadline,
     ) -> Result<Connection, LdapError> {
-        timeout_at(deadline.instant().into(), self.connect_unbounded(server, deadline))
+        timeout_at(deadline.instant().into(), self.connect_unbounded(server))
             .await
             .unwrap_or(Err(LdapError::TimedOut))
             .map_err(|error| name_server(server, error))
     }
 
-    async fn connect_unbounded(
-        &self,
-        server: &Server,
-        deadline: Deadline,
-    ) -> Result<Connection, LdapError> {
+    async fn connect_unbounded(&self, server: &Server) -> Result<Connection, LdapError> {
         let private = self.may_send_passwords(server);
         match server {
             Server::Unix(path) => {
@@ -147,7 +203,7 @@ impl Connector {
                 self.start(stream, private)
             }
             Server::Tcp { host, port, implicit_tls } => {
-                let mut stream = connect_tcp(host, *port, deadline).await?;
+                let mut stream = tcp::connect(&self.names, host, *port).await?;
                 if !self.uses_tls(server) {
                     return self.start(stream, private);
                 }
@@ -175,13 +231,15 @@ impl Connector {
         outside.set_nonblocking(true).map_err(unreachable)?;
         let outside = UnixStream::from_std(outside).map_err(unreachable)?;
         let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(inside));
-        let alive = Arc::new(AtomicBool::new(true));
+        let alive = Arc::new(Life { goes_on: AtomicBool::new(true), end: Notify::new() });
 
-        let guard_alive = Arc::clone(&alive);
+        let flow = Arc::new(Flow::default());
+
+        let (guard_alive, guard_flow) = (Arc::clone(&alive), Arc::clone(&flow));
         let idle = self.idle;
         tokio::spawn(async move {
-            let end = guard::guard(stream, outside, idle).await;
-            guard_alive.store(false, Ordering::Relaxed);
+            let end = guard::guard(stream, outside, idle, &guard_flow).await;
+            guard_alive.end();
             if let Err(why) = end {
                 tracing::debug!(why, "a connection ended");
             }
@@ -194,9 +252,10 @@ impl Connector {
         let driver_alive = Arc::clone(&alive);
         tokio::spawn(async move {
             let _ = driver.drive().await;
-            driver_alive.store(false, Ordering::Relaxed);
+            driver_alive.end();
         });
-        Ok(Connection { ldap, private, server: 0, alive })
+        let handle = Arc::new(ldap.clone());
+        Ok(Connection { ldap, private, server: 0, alive, handle, flow })
     }
 }
 
@@ -212,44 +271,6 @@ fn futures_now<F: Future>(future: F) -> Option<F::Output> {
         std::task::Poll::Ready(value) => Some(value),
         std::task::Poll::Pending => None,
     }
-}
-
-/// Tries the addresses of a host in turn; each gets its share of the time left,
-/// so that one whose packets vanish leaves some to the others.
-async fn connect_tcp(host: &str, port: u16, deadline: Deadline) -> Result<TcpStream, LdapError> {
-    let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
-        Ok(address) => vec![(address, port).into()],
-        Err(_) => tokio::net::lookup_host((host, port)).await.map_err(unreachable)?.collect(),
-    };
-    let mut last = LdapError::Connect("the name has no address".into());
-    let mut addresses_left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-    for address in addresses {
-        let share = deadline.remaining().unwrap_or_default() / addresses_left;
-        addresses_left -= 1;
-        match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                tune(&stream);
-                return Ok(stream);
-            }
-            Ok(Err(e)) => last = unreachable(e),
-            Err(_) => last = LdapError::TimedOut,
-        }
-    }
-    Err(last)
-}
-
-/// No delay for small requests; a peer that vanished is noticed within a minute
-/// on an idle connection, and within half of one when bytes are under way.
-/// A system that can't do one of these works without.
-fn tune(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(30))
-        .with_interval(Duration::from_secs(10))
-        .with_retries(3);
-    let _ = socket.set_tcp_keepalive(&keepalive);
-    let _ = socket.set_tcp_user_timeout(Some(Duration::from_secs(30)));
 }
 
 /// Asks for TLS. Exactly one response may come before the handshake: bytes
@@ -280,7 +301,7 @@ async fn start_tls(stream: &mut TcpStream) -> Result<(), LdapError> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn unreachable(error: std::io::Error) -> LdapError {
+pub(super) fn unreachable(error: std::io::Error) -> LdapError {
     LdapError::Connect(error.to_string())
 }
 

@@ -57,6 +57,12 @@ impl LdapError {
     pub fn is_no_such_object(&self) -> bool {
         matches!(self, Self::Result(NO_SUCH_OBJECT, _))
     }
+
+    /// Whether it may be that nobody answered at all. A server that refuses, that can't
+    /// prove who it is or that doesn't speak as it should has answered.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::TimedOut | Self::Down(_))
+    }
 }
 
 impl std::error::Error for LdapError {}
@@ -86,7 +92,7 @@ impl From<ldap3::LdapError> for LdapError {
 /// There is more than was asked for, or than the server gives.
 pub(super) const SIZE_LIMIT_EXCEEDED: u32 = 4;
 /// What was asked for is on another server.
-pub(super) const REFERRAL: u32 = 10;
+pub(crate) const REFERRAL: u32 = 10;
 /// Something else went wrong.
 pub(super) const OTHER: u32 = 80;
 /// The base or entry of an operation does not exist.

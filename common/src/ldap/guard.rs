@@ -9,7 +9,9 @@
 //! closed connection instead, which it can cope with.
 //!
 //! Memory grows with the bytes that came, never with a length that a server
-//! announces. What it costs is one more copy and one more wake-up on the same
+//! announces. Of a subscription, no more is let through than its reader takes
+//! ([`Flow`]). A request that is open keeps its connection open, however long the
+//! server says nothing. What it costs is one more copy and one more wake-up on the same
 //! thread for each message.
 
 use std::collections::HashMap;
@@ -22,6 +24,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::flow::Flow;
 use super::message::{self, Operation};
 
 /// The longest message taken from a server: an entry with a million members.
@@ -37,7 +40,12 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// The two directions are two futures of one task: neither waits for the other,
 /// so a server that reads slowly and an ldap3 that writes much can't block each
 /// other for ever.
-pub(super) async fn guard<S>(server: S, ldap3: UnixStream, idle: Duration) -> Result<(), String>
+pub(super) async fn guard<S>(
+    server: S,
+    ldap3: UnixStream,
+    idle: Duration,
+    flow: &Flow,
+) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -46,7 +54,7 @@ where
     let state = Mutex::new(State { open: HashMap::new(), last_word: Instant::now() });
     tokio::select! {
         end = outward(from_ldap3, to_server, &state) => end,
-        end = inward(from_server, to_ldap3, &state) => end,
+        end = inward(from_server, to_ldap3, &state, flow) => end,
         () = silence(idle, &state) => Ok(()),
     }
 }
@@ -93,16 +101,18 @@ async fn inward(
     mut from_server: impl AsyncRead + Unpin,
     mut to_ldap3: impl AsyncWrite + Unpin,
     state: &Mutex<State>,
+    flow: &Flow,
 ) -> Result<(), String> {
     let mut bytes = Gathered::new();
     while bytes.read(&mut from_server).await.map_err(|e| e.to_string())? > 0 {
         let whole = bytes.whole(|message| {
             let mut state = lock(state);
             state.last_word = Instant::now();
-            admit(message, &mut state.open)
+            admit(message, &mut state.open, flow)
         })?;
         to_ldap3.write_all(bytes.first(whole)).await.map_err(|e| e.to_string())?;
         bytes.drop_first(whole);
+        flow.room().await;
     }
     Err("the server closed the connection".into())
 }
@@ -124,7 +134,11 @@ async fn silence(idle: Duration, state: &Mutex<State>) {
 
 /// Whether a message from the server may pass (or is left out, if it answers a
 /// request that was abandoned meanwhile).
-fn admit(message: &[u8], open: &mut HashMap<i32, Operation>) -> Result<bool, &'static str> {
+fn admit(
+    message: &[u8],
+    open: &mut HashMap<i32, Operation>,
+    flow: &Flow,
+) -> Result<bool, &'static str> {
     let response = message::check_response(message)?;
     if response.id == 0 {
         // RFC 4511 section 4.4.1
@@ -133,6 +147,9 @@ fn admit(message: &[u8], open: &mut HashMap<i32, Operation>) -> Result<bool, &'s
     let Some(operation) = open.get(&response.id) else { return Ok(false) };
     if !response.kind.answers(*operation) {
         return Err("a response doesn't fit its request");
+    }
+    if *operation == Operation::Subscription {
+        flow.let_through(message.len());
     }
     if response.kind.is_last() {
         open.remove(&response.id);

@@ -12,35 +12,69 @@
 //!   They are kept between logins, so that a login costs no handshake. Nothing
 //!   is ever searched on them: they carry the identity of whoever came last.
 //!
-//! **Failover.** A server that failed is tried last for a while. A connection
-//! that turns out to be closed is replaced within the same request.
+//! **Failover.** The servers are tried in their order, each with a head start before
+//! the next (`servers.rs`). One that failed is tried last until a probe finds it
+//! well; then new requests go to it, and connections to less preferred ones end when
+//! nobody uses them any more; readings for the replica only when it has been well for a
+//! minute, since it may be behind. A connection that turns out to be closed is replaced
+//! within the same request.
 //!
-//! **Outage.** When every server failed, requests fail at once, and one task
-//! tries the servers again, at first soon and then less often. Its success ends
-//! the outage; so does that of a request whose turn came first.
+//! **Silence.** A request that gets no answer for a moment has its connection asked
+//! something simple ([`Pool::attend`]). If that is answered the request is merely
+//! slow. If not, nobody else is given this connection, the request is tried on
+//! another one beside the first, and the server is probed.
+//!
+//! **Outage.** When every server failed, requests fail at once, and the servers
+//! are probed (`health.rs` says when). The first answer ends the outage.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `servers.rs` | connects to the first server that can be had |
+//! | `health.rs` | which servers answer, and when to look again |
+//! | `discovery.rs` | servers that the DNS names |
+//! | `srv.rs` | in which order |
+//! | `shared.rs` | connections that many requests share |
+//! | `check.rs` | whether anybody answers on a connection |
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use super::LdapError;
 use super::connect::Connection;
 use crate::config::{DirectoryConfig, Timeouts};
 use crate::deadline::Deadline;
+use crate::protocol::ServerStatus;
 
+mod check;
+mod discovery;
 mod health;
 mod servers;
 mod shared;
+mod srv;
 
 pub use shared::Place;
 
 use servers::{FAIR_TRIAL, Servers};
 use shared::{CROWDED, Shared};
 
-/// How many connections the replica has: one for users, one for groups.
-const READINGS: usize = 2;
+/// How many connections the replica has: one for users, one for groups, and as many to hear
+/// of changes.
+const READINGS: usize = 4;
+/// How long a request may stay without an answer before its connection is asked
+/// something; four times what is usual, if that is more, but no longer than
+/// [`FAIR_TRIAL`]. And how long that question may, where another server can be asked.
+const SILENCE: Duration = Duration::from_millis(250);
+
+/// How many times as many passwords may be checked at a time as connections are kept
+/// for that: a server may take seconds for one (an expensive hash), and two hundred
+/// people come to work at the same time.
+const RUSH: usize = 15;
+/// How long a login waits for a kept connection before it gets one of its own: much
+/// longer than a bind usually takes, so that a burst doesn't become as many handshakes.
+const ORDER: Duration = Duration::from_millis(250);
 
 /// The connections of one directory.
 #[derive(Debug)]
@@ -51,8 +85,18 @@ pub struct Pool {
     enumerations: Arc<Semaphore>,
     readings: Arc<Semaphore>,
     binds: Arc<Semaphore>,
-    idle_binds: Arc<Mutex<Vec<Connection>>>,
+    /// For binds while all of those are taken.
+    rush: Arc<Semaphore>,
     max: usize,
+}
+
+/// How waiting for an answer has ended.
+#[derive(Debug)]
+pub enum Attended<T> {
+    /// With the answer.
+    Done(T),
+    /// Nobody answers on the connection; the request may still be waited for.
+    Silent,
 }
 
 /// A connection for a user's bind, held alone.
@@ -62,7 +106,7 @@ pub struct BindPlace {
     pub connection: Connection,
     /// Whether it was kept from an earlier login, and so may have been closed meanwhile.
     pub kept: bool,
-    home: Arc<Mutex<Vec<Connection>>>,
+    servers: Arc<Servers>,
     most_kept: usize,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -71,7 +115,10 @@ impl BindPlace {
     /// Keeps the connection for the next login. Without this call it is closed
     /// when dropped: what became of a request that was given up isn't known.
     pub fn keep(self) {
-        let mut home = lock(&self.home);
+        if !self.servers.is_preferred(self.connection.server) {
+            return;
+        }
+        let mut home = lock(self.servers.idle_binds());
         if self.connection.is_alive() && home.len() < self.most_kept {
             home.push(self.connection);
         }
@@ -117,7 +164,7 @@ impl Pool {
             enumerations: Arc::new(Semaphore::new(max)),
             readings: Arc::new(Semaphore::new(READINGS)),
             binds: Arc::new(Semaphore::new(max)),
-            idle_binds: Arc::default(),
+            rush: Arc::new(Semaphore::new(max.saturating_mul(RUSH))),
             max,
         })
     }
@@ -132,9 +179,40 @@ impl Pool {
         self.servers.outage().map(LdapError::Down)
     }
 
+    /// Whether there is an outage in which no server says a word: none could be reached,
+    /// or none answered in time. One that refuses, or that can't prove who it is, has answered.
+    pub fn is_silent(&self) -> bool {
+        self.servers.is_silent()
+    }
+
+    /// Has somebody find out at once whether the servers answer.
+    pub fn look(&self) {
+        self.servers.look();
+    }
+
     /// Whether there is another server to ask when one says nothing.
     pub fn has_alternatives(&self) -> bool {
         self.servers.count() > 1
+    }
+
+    /// What is known of the servers, in the order in which they are preferred.
+    pub fn status(&self) -> Vec<ServerStatus> {
+        self.servers.status()
+    }
+
+    /// The network is another one: what failed is looked at, and what is connected is
+    /// checked, without anybody waiting for it. In the context of a runtime.
+    pub fn network_changed(&self) {
+        self.servers.network_changed();
+        for connection in [&self.lookups, &self.logins].into_iter().flat_map(Shared::connections) {
+            let servers = Arc::clone(&self.servers);
+            tokio::spawn(async move {
+                if !check::answers(&connection, Deadline::after(FAIR_TRIAL)).await {
+                    connection.retire();
+                    servers.suspect(connection.server);
+                }
+            });
+        }
     }
 
     /// Takes note that a server, connected before, said nothing to a request
@@ -145,9 +223,51 @@ impl Pool {
         if waited < FAIR_TRIAL {
             return;
         }
+        self.give_up(connection);
+    }
+
+    fn give_up(&self, connection: &Connection) {
         connection.retire();
-        lock(&self.idle_binds).retain(|idle| idle.server != connection.server);
         self.servers.suspect(connection.server);
+    }
+
+    /// Waits for a request on a shared connection: for this long, or until it shows that
+    /// nobody answers there. Then the connection is given up for others, the server is
+    /// probed, and the request may go on while it is tried elsewhere.
+    pub async fn attend<F: Future + Unpin>(
+        &self,
+        connection: &Connection,
+        mut request: F,
+        patience: Duration,
+    ) -> Attended<F::Output> {
+        let begun = Instant::now();
+        let silence = (self.servers.latency(connection.server) * 4).clamp(SILENCE, FAIR_TRIAL);
+        // With nowhere else to go, a loaded server isn't asked twice so soon.
+        let hurry = if self.has_alternatives() { silence } else { FAIR_TRIAL };
+        let mut pause = silence;
+        loop {
+            let left = patience.saturating_sub(begun.elapsed());
+            if let Ok(done) = timeout(pause.min(left), &mut request).await {
+                self.servers.took(connection.server, begun.elapsed());
+                return Attended::Done(done);
+            }
+            let left = patience.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                self.fell_silent(connection, patience);
+                return Attended::Silent;
+            }
+            let answers = Box::pin(check::answers(connection, Deadline::after(hurry.min(left))));
+            tokio::select! {
+                biased;
+                done = &mut request => return Attended::Done(done),
+                // An asker in a hurry has found out nothing.
+                answers = answers => if !answers && left >= hurry {
+                    self.give_up(connection);
+                    return Attended::Silent;
+                }
+            }
+            pause = FAIR_TRIAL;
+        }
     }
 
     /// A place on a connection that is bound as the reader.
@@ -163,6 +283,7 @@ impl Pool {
         if let Some(lane) = shared.free_lane(CROWDED) {
             return Ok(lane.place(permit));
         }
+        self.servers.check_outage()?;
         let connecting = timeout_at(deadline.instant().into(), shared.connecting());
         let Ok(_connecting) = connecting.await else {
             return Err(LdapError::TimedOut);
@@ -193,7 +314,9 @@ impl Pool {
     /// # Errors
     /// As [`Pool::own_place`].
     pub async fn reading_place(&self, deadline: Deadline) -> Result<OwnPlace, LdapError> {
-        self.own_place_with(&self.readings, deadline).await
+        let place = self.own_place_with(&self.readings, deadline).await?;
+        self.servers.is_for_reading(&place.connection);
+        Ok(place)
     }
 
     async fn own_place_with(
@@ -211,7 +334,7 @@ impl Pool {
     /// # Errors
     /// [`LdapError`]; [`LdapError::Busy`] if all are taken until the deadline.
     pub async fn bind_place(&self, deadline: Deadline) -> Result<BindPlace, LdapError> {
-        let permit = acquire(&self.binds, deadline).await?;
+        let permit = self.bind_permit(deadline).await?;
         self.bind_place_with(permit, true, deadline).await
     }
 
@@ -226,9 +349,23 @@ impl Pool {
     ) -> Result<BindPlace, LdapError> {
         let permit = match place.permit {
             Some(permit) => permit,
-            None => acquire(&self.binds, deadline).await?,
+            None => self.bind_permit(deadline).await?,
         };
         self.bind_place_with(permit, false, deadline).await
+    }
+
+    /// The right to check a password: one of the few for which connections are kept, or
+    /// in a rush one of many.
+    async fn bind_permit(&self, deadline: Deadline) -> Result<OwnedSemaphorePermit, LdapError> {
+        let few = acquire(&self.binds, deadline);
+        tokio::pin!(few);
+        if let Ok(permit) = timeout(ORDER, &mut few).await {
+            return permit;
+        }
+        tokio::select! {
+            permit = few => permit,
+            permit = acquire(&self.rush, deadline) => permit,
+        }
     }
 
     async fn bind_place_with(
@@ -238,7 +375,7 @@ impl Pool {
         deadline: Deadline,
     ) -> Result<BindPlace, LdapError> {
         let kept = {
-            let mut idle = lock(&self.idle_binds);
+            let mut idle = lock(self.servers.idle_binds());
             idle.retain(Connection::is_alive);
             if may_be_kept { idle.pop() } else { None }
         };
@@ -249,7 +386,7 @@ impl Pool {
         Ok(BindPlace {
             connection,
             kept,
-            home: Arc::clone(&self.idle_binds),
+            servers: Arc::clone(&self.servers),
             most_kept: self.max,
             permit: Some(permit),
         })
@@ -270,3 +407,6 @@ async fn acquire(
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

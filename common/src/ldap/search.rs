@@ -41,8 +41,8 @@ impl Entry {
     ///
     /// # Errors
     /// [`LdapError::Protocol`] if it is something else.
-    fn new(entry: ResultEntry) -> Result<Self, LdapError> {
-        Self::read(entry.0).ok_or(LdapError::Protocol("an entry that is none"))
+    pub(super) fn new(entry: StructureTag) -> Result<Self, LdapError> {
+        Self::read(entry).ok_or(LdapError::Protocol("an entry that is none"))
     }
 
     fn read(entry: StructureTag) -> Option<Self> {
@@ -119,7 +119,7 @@ async fn run_unbounded(
             search.attributes,
         )
         .await?;
-    let mut stream = Running(Some(stream));
+    let mut stream = Running::new(stream);
     let mut entries = Vec::new();
     while let Some(entry) = stream.next().await? {
         if entry.is_ref() || entry.is_intermediate() {
@@ -128,7 +128,7 @@ async fn run_unbounded(
         if entries.len() >= limit {
             return Ok(entries); // The server ignores the limit.
         }
-        entries.push(Entry::new(entry)?);
+        entries.push(Entry::new(entry.0)?);
     }
     match stream.finish().await {
         result if result.rc == 0 => Ok(entries),
@@ -142,17 +142,23 @@ type Stream<'a> = SearchStream<'a, &'a str, &'a [&'a str]>;
 
 /// A search that the server works on; abandoned (RFC 4511 section 4.11) if it is
 /// dropped before its end, so that who hangs up leaves no work behind.
-struct Running<'a>(Option<Stream<'a>>);
+pub(super) struct Running<'a>(Option<Stream<'a>>);
 
-impl Running<'_> {
-    async fn next(&mut self) -> Result<Option<ResultEntry>, LdapError> {
+impl<'a> Running<'a> {
+    pub(super) fn new(stream: Stream<'a>) -> Self {
+        Self(Some(stream))
+    }
+
+    /// What comes next, `None` at the end. Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<Option<ResultEntry>, LdapError> {
         match &mut self.0 {
             Some(stream) => Ok(stream.next().await?),
             None => Ok(None),
         }
     }
 
-    async fn finish(&mut self) -> ldap3::LdapResult {
+    /// The result.
+    pub(super) async fn finish(&mut self) -> ldap3::LdapResult {
         match self.0.take() {
             Some(mut stream) => stream.finish().await,
             None => ldap3::LdapResult {
@@ -226,7 +232,7 @@ impl<'a> Pages<'a> {
                     continue;
                 }
                 self.empty = false;
-                return Entry::new(entry).map(Some);
+                return Entry::new(entry.0).map(Some);
             }
             let result = self.page.finish().await;
             if result.rc != 0 {
@@ -258,7 +264,7 @@ async fn page<'a>(
     let control = RawControl::from(PagedResults { size, cookie });
     let ldap = ldap.with_controls(control);
     let stream = ldap.streaming_search(search.base, scope, filter, search.attributes).await?;
-    Ok(Running(Some(stream)))
+    Ok(Running::new(stream))
 }
 
 /// Leads to the next page; empty: there is none.

@@ -4,7 +4,7 @@ use crate::account::Shadow;
 use crate::protocol::{LoginAnswer, Verdict};
 
 /// What the days of an entry mean today (days since 1970-01-01).
-pub(super) fn judge(shadow: &Shadow, today: i64) -> LoginAnswer {
+pub fn judge(shadow: &Shadow, today: i64) -> LoginAnswer {
     let answer = |verdict: Verdict, message: String| LoginAnswer {
         messages: vec![message],
         ..verdict.into()

@@ -13,7 +13,10 @@ use crate::ldap::search::Entry;
 use crate::protocol::{LoginAnswer, Verdict};
 
 /// What is read of a user besides the account.
-pub(super) const ATTRIBUTES: &[&str] = &[LOCKED_TIME, RESET, POLICY];
+pub(super) const ATTRIBUTES: &[&str] = &[LOCKED_TIME, RESET, POLICY, ENTRY_UUID];
+
+/// Which entry it is, whatever its name (RFC 4530); a server that has none leaves it out.
+pub(super) const ENTRY_UUID: &str = "entryUUID";
 
 const LOCKED_TIME: &str = "pwdAccountLockedTime";
 const RESET: &str = "pwdReset";

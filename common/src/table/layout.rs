@@ -229,7 +229,7 @@ impl Key<'_> {
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "it is less than `slots`")]
 pub const fn first_slot(hash: u64, slots: usize) -> usize {
-    (hash as u128 * slots as u128 >> 64) as usize
+    ((hash as u128 * slots as u128) >> 64) as usize
 }
 
 /// The low half of a word.

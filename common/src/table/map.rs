@@ -24,7 +24,7 @@
 //! a signal handler, which isn't a guest's to set. So a process looks at the length again,
 //! once in each [`Moment`](super::clock::Moment) in which it looks anything up,
 //! before it reads from the mapping: one `stat(2)` at most every 16 ms. What is left is
-//! the rest of the moment in which the file is cut. SSSD looks in each lookup
+//! the rest of the moment in which the file is cut, 17 ms at most. SSSD looks in each lookup
 //! (`fstat(2)`, most of what a lookup costs there), and what is left there is the
 //! time of one lookup.
 
@@ -203,6 +203,22 @@ impl Mapping {
     /// The table in it.
     pub fn table(&self) -> Option<Table<'_>> {
         Table::new(self.words())
+    }
+
+    /// Whether the file at this path is the one that is mapped.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        Identity::at(path) == Ok(self.identity)
+    }
+
+    /// Lets go of the pages that were read: they count as this process's memory as
+    /// long as it has them. What is read again comes back from the file.
+    pub fn let_go_of_pages(&self) {
+        // SAFETY: `open` has mapped all of this from a file, shared; the kernel takes the pages out of
+        // this process's tables, and puts the same ones there when they are touched again.
+        // If it refuses, nothing has happened.
+        unsafe {
+            libc::madvise(self.start.as_ptr().cast(), self.identity.bytes, libc::MADV_DONTNEED)
+        };
     }
 
     /// Whether the file at this path is the one that is mapped, and was cut short

@@ -52,6 +52,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use super::clock::{Moment, Now};
+use super::heart::Heart;
 use super::layout::MAGIC;
 use super::map::{self, Identity, MapError, Mapping};
 use super::range::{self, Place, Range};
@@ -162,11 +163,27 @@ impl Shared {
         })
     }
 
+    /// What the table that is mapped says about its daemon. For those whom
+    /// [`Shared::with_fresh`] hasn't answered: it has mapped the newest file.
+    pub fn heart(&self) -> Heart {
+        let range = self.place(self.swaps.load(Ordering::Acquire)).load();
+        let table = range.as_ref().and_then(|range| Table::new(range.words()));
+        table.map_or(Heart::Unknown, |table| Heart::of(table, Now::read()))
+    }
+
     /// A mapping of its own of the live file, if it is fresh and complete: for an
     /// enumeration, which goes on in one file to its end.
     pub fn complete(&self) -> Option<Mapping> {
-        let mapping = open(self.live).ok()?;
-        mapping.table()?.fresh(Now::read())?.is_complete().then_some(mapping)
+        for _ in 0..TRIES {
+            let mapping = open(self.live).ok()?;
+            match mapping.table()?.fresh(Now::read()) {
+                Some(view) => return view.is_complete().then_some(mapping),
+                // Another file took its place just after it was opened.
+                None if !mapping.is_at(self.path()) => {}
+                None => return None,
+            }
+        }
+        None
     }
 
     /// The path of the live file.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use common::table::writer::{Fact, Heartbeat, Room, Writer};
-use common::table::{Key, NEVER, Now};
+use common::table::{Heart, Key, NEVER, Now};
 use tempfile::TempDir;
 
 use super::*;
@@ -64,7 +64,7 @@ impl Host {
         call::<User, _>(
             size,
             |mut target| {
-                let ask = |request: &Request, _| ask(request);
+                let ask = |request: &Request, _: Wait<'_>| ask(request);
                 answer::lookup::<User>(asked, &mut target, self.shared, ask)
             },
             |user| text(user.pw_name),
@@ -75,7 +75,7 @@ impl Host {
         call::<Group, _>(
             size,
             |mut target| {
-                let ask = |_: &Request, _| panic!("the daemon was asked");
+                let ask = |_: &Request, _: Wait<'_>| panic!("the daemon was asked");
                 answer::lookup::<Group>(by_name("staff"), &mut target, self.shared, ask)
             },
             |group| (text(group.gr_name) + &text(group.gr_passwd), texts(group.gr_mem)),
@@ -86,7 +86,7 @@ impl Host {
         call::<User, _>(
             size,
             |target| {
-                let ask = |_: &Request, _| panic!("the daemon was asked");
+                let ask = |_: &Request, _: Wait<'_>| panic!("the daemon was asked");
                 next::<User>(target, self.shared, ask)
             },
             |user| text(user.pw_name),
@@ -128,7 +128,7 @@ fn a_user_of_the_table_arrives_as_the_directory_has_it() {
         let fields = call::<User, _>(
             1024,
             |mut target| {
-                let ask = |_: &Request, _| panic!("the daemon was asked");
+                let ask = |_: &Request, _: Wait<'_>| panic!("the daemon was asked");
                 answer::lookup::<User>(asked, &mut target, host.shared, ask)
             },
             |u| {
@@ -231,6 +231,27 @@ fn a_table_that_is_not_fresh_counts_only_where_nobody_answers() {
     }
 }
 
+#[test]
+fn only_who_is_in_an_old_table_can_do_without_its_daemon() {
+    let host = Host::new();
+    let mut writer = host.publish(&[user("alice")], &[]);
+    beat(&mut writer, 0);
+    let seen = |name| {
+        let mut seen = None;
+        let ask = |_: &Request, wait: Wait<'_>| {
+            seen = Some((wait.heart != Heart::Beats, (wait.can_do_without)()));
+            Response::Unavailable(Unavailable::Busy)
+        };
+        let look_up = |mut target: Target<_>| {
+            answer::lookup::<User>(by_name(name), &mut target, host.shared, ask)
+        };
+        assert!(call::<User, _>(1024, look_up, |_| ()).is_err());
+        seen
+    };
+    assert_eq!(seen("alice"), Some((true, true)));
+    assert_eq!(seen("bob"), Some((true, false)));
+}
+
 /// Otherwise a daemon that answers nobody costs a deadline for each size that glibc tries.
 #[test]
 fn an_outage_is_waited_for_once_while_a_buffer_grows() {
@@ -327,7 +348,7 @@ fn eight_threads_read_whole_answers_while_tables_change_and_are_replaced() {
                 let alice = by_name("alice");
                 let glance = answer::glance::<User>(alice, &mut target, host.shared);
                 glance.unwrap_or_else(|| {
-                    let ask = |_: &Request, _| Response::Unavailable(Unavailable::Busy);
+                    let ask = |_: &Request, _: Wait<'_>| Response::Unavailable(Unavailable::Busy);
                     answer::lookup::<User>(alice, &mut target, host.shared, ask)
                 })
             },

@@ -8,7 +8,7 @@ use std::io::Write as _;
 
 use common::config::{
     CacheConfig, CacheMode, Config, DirectoryConfig, Identity, LoginRules, PathRule, SchemaKind,
-    Server, Tls,
+    Server, Source, Tls,
 };
 use common::handle::Service;
 
@@ -77,7 +77,15 @@ fn describe(directory: &DirectoryConfig, line: &mut Line<'_>) -> fmt::Result {
     )
 }
 
-fn address(server: &Server) -> String {
+fn address(source: &Source) -> String {
+    let server = match source {
+        Source::Server(server) => server,
+        Source::Domain(domain) => {
+            return format!(
+                "those that the DNS names for {domain} (_ldap._tcp, port and order too)"
+            );
+        }
+    };
     match server {
         Server::Tcp { host, port, implicit_tls } => {
             let scheme = if *implicit_tls { "ldaps" } else { "ldap" };
@@ -98,7 +106,12 @@ fn who<'a>(identity: Option<&'a Identity>, nobody: &'a str) -> &'a str {
 fn protection(directory: &DirectoryConfig) -> String {
     let Tls { starttls, ca_file, client_certificate, allow_cleartext_passwords } = &directory.tls;
     let clear = !starttls
-        && directory.servers.iter().any(|s| matches!(s, Server::Tcp { implicit_tls: false, .. }));
+        && directory.servers.iter().any(|source| {
+            matches!(
+                source,
+                Source::Domain(_) | Source::Server(Server::Tcp { implicit_tls: false, .. })
+            )
+        });
     let mut text = match (clear, allow_cleartext_passwords) {
         (false, _) => "TLS, certificates verified against ".to_owned(),
         (true, false) => {
@@ -109,6 +122,9 @@ fn protection(directory: &DirectoryConfig) -> String {
     match ca_file {
         Some(file) => text.push_str(&file.display().to_string()),
         None => text.push_str("the system's authorities"),
+    }
+    if ca_file.is_none() && directory.servers.iter().any(|s| matches!(s, Source::Domain(_))) {
+        text.push_str(" (so the DNS may only name servers within the domain)");
     }
     if let Some((certificate, _)) = client_certificate {
         let _ = write!(text, ", with the certificate {}", certificate.display());
@@ -182,6 +198,6 @@ mod tests {
     #[test]
     fn an_ipv6_address_is_printed_as_a_uri_has_it() {
         let server = Server::Tcp { host: "::1".into(), port: 389, implicit_tls: false };
-        assert_eq!(address(&server), "ldap://[::1]:389");
+        assert_eq!(address(&Source::Server(server)), "ldap://[::1]:389");
     }
 }

@@ -16,6 +16,7 @@ pub(crate) fn run(options: FlushOptions) -> Done {
     let what = match options.what {
         FlushWhat { user: Some(name), .. } => Flush::User(name),
         FlushWhat { group: Some(name), .. } => Flush::Group(name),
+        FlushWhat { offline: true, .. } => Flush::Offline,
         FlushWhat { .. } => Flush::All,
     };
     let deadline = Deadline::after(PATIENCE);

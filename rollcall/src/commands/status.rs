@@ -128,12 +128,14 @@ fn following(following: &Following, now: u64) -> String {
 
 fn offline(offline: &OfflineStatus, now: u64) -> String {
     let OfflineStatus { name, until, failures } = offline;
-    let left = span(until.saturating_sub(now));
     let failures = match failures {
         0 => String::new(),
         failures => format!(", {failures} wrong passwords since the last right one"),
     };
-    format!("{name} may log in without a server for {left}{failures}")
+    match until.saturating_sub(now) {
+        0 => format!("{name} may not log in without a server at the moment{failures}"),
+        left => format!("{name} may log in without a server for {}{failures}", span(left)),
+    }
 }
 
 fn table(facts: &TableStatus) -> String {

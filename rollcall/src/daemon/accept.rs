@@ -17,6 +17,7 @@ use super::connection::{self, Caller};
 use super::guesses::Guesses;
 use super::limits::Limits;
 use super::log::Seldom;
+use super::offline::Offline;
 use super::places::Places;
 use super::reload::Configuration;
 
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) places: Places,
     pub(super) guesses: Guesses,
+    pub(super) offline: Arc<Offline>,
     turned_away: Arc<Semaphore>,
     too_many: Seldom,
     cannot_accept: Seldom,
@@ -44,12 +46,13 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(configuration: Configuration, connections: u32) -> Self {
+    pub(super) fn new(configuration: Configuration, offline: Offline, connections: u32) -> Self {
         Self {
             configuration,
             limits: Limits::new(connections),
             places: Places::new(AT_ONCE),
             guesses: Guesses::default(),
+            offline: Arc::new(offline),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
             too_many: Seldom::default(),
             cannot_accept: Seldom::default(),

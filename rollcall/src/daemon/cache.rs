@@ -19,6 +19,7 @@
 //! | `vain.rs` | names that don't exist, which aren't put into the table |
 //! | `room.rs` | who leaves when there are too many |
 //! | `flush.rs` | lets go of what is known about somebody |
+//! | `watch.rs` | hears of changes, and lets go of what they are about |
 //! | `status.rs` | tells how things stand |
 
 mod age;
@@ -30,15 +31,19 @@ mod learn;
 mod room;
 mod status;
 mod vain;
+mod watch;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use common::config::{CacheConfig, CacheMode, Server, Timeouts};
+use common::account::{Name, User};
+use common::config::{CacheConfig, CacheMode, Timeouts};
 use common::deadline::Deadline;
 use common::handle::{Peer, Service};
-use common::protocol::{Request, Response, ServerState, ServerStatus};
+use common::login::Trace;
+use common::protocol::{Request, Response};
 use common::table::Now;
 use common::table::layout::header;
 use tokio::sync::Semaphore;
@@ -59,6 +64,9 @@ pub(super) use status::Counters;
 /// How many answers are looked after at a time behind those who got them: fewer than
 /// there are places for those who wait.
 const REFRESHES: usize = 16;
+/// How long the directory is waited for by somebody who has an older answer: it may be in
+/// trouble that nobody knows of yet.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What a configuration keeps.
 #[derive(Debug)]
@@ -66,9 +74,8 @@ pub(super) struct Cache {
     service: Arc<Service>,
     config: CacheConfig,
     timeouts: Timeouts,
-    /// Which directories are read, and how; and their servers.
+    /// Which directories are read, and how.
     origin: String,
-    servers: Vec<ServerStatus>,
     /// Where it is kept, once that is in use.
     table: OnceLock<Arc<TableThread>>,
     replica: Arc<replica::State>,
@@ -104,11 +111,6 @@ impl From<Response> for Answer {
     }
 }
 
-fn untried(server: &Server) -> ServerStatus {
-    let (address, state) = (server.to_string(), ServerState::Untried);
-    ServerStatus { address, state, since: 0, latency: 0, why: None }
-}
-
 impl Cache {
     /// Keeps nothing until it is started.
     pub(super) fn new(
@@ -116,13 +118,11 @@ impl Cache {
         config: &common::config::Config,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
-        let servers = config.directories.iter().flat_map(|directory| &directory.servers);
         Arc::new(Self {
             service,
             config: config.cache,
             timeouts: config.timeouts,
             origin: origin(config),
-            servers: servers.map(untried).collect(),
             table: OnceLock::new(),
             replica: Arc::default(),
             keeping: Mutex::default(),
@@ -137,16 +137,22 @@ impl Cache {
 
     /// Takes the table into use. Until it is configured, which is awaited, each lookup
     /// asks the directory: what is in it may be of other ones.
-    pub(super) async fn start(&self, table: Arc<TableThread>) {
+    pub(super) async fn start(self: &Arc<Self>, table: Arc<TableThread>) {
+        let cache = Arc::downgrade(self);
         let (config, origin, service) = (self.config, self.origin.clone(), self.service.clone());
         let state = Arc::clone(&self.replica);
         table.run(move |keeper| keeper.configure(config, origin)).await;
         let _ = self.table.set(Arc::clone(&table));
         let keeping = tokio::spawn(async move {
+            let directories = service.directories().to_vec();
+            drop(service);
             if matches!(config.mode, CacheMode::Auto | CacheMode::Replica) {
-                let directories = service.directories().to_vec();
-                replica::run(directories, config, Arc::clone(&table), state).await;
+                let copied = directories.clone();
+                Box::pin(replica::run(copied, config, Arc::clone(&table), state)).await;
                 table.run(super::table::Keeper::doubt_everything).await;
+            }
+            if config.mode != CacheMode::Off {
+                watch::run(cache, directories, config).await;
             }
         });
         *self.keeping.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeping.abort_handle());
@@ -168,8 +174,45 @@ impl Cache {
 
     /// Has the replica look at everything, now, if there is one. In the context of the runtime.
     pub(super) fn look_again(&self) {
-        let replica = Arc::clone(&self.replica);
-        tokio::spawn(async move { replica.resync().await });
+        self.replica.look_again();
+    }
+
+    /// Has it looked at once which servers answer. In the context of the runtime.
+    pub(super) fn network_changed(&self) {
+        self.service.directories().iter().for_each(|directory| directory.network_changed());
+    }
+
+    /// Who asks the directories.
+    pub(super) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Puts a request about a login to the directory, and notes what there is to know besides.
+    pub(super) async fn attend(
+        &self,
+        peer: Peer,
+        request: Request,
+        deadline: Deadline,
+        trace: &mut Trace,
+    ) -> Response {
+        let response = self.service.attend(peer, request, deadline, trace).await;
+        self.note(&response);
+        response
+    }
+
+    /// Whether a user who logged in at a time (seconds since 1970) isn't there any more, as far
+    /// as is known here: a copy of the whole directory that was in step later doesn't have the
+    /// user, or the name is somebody else's by now.
+    pub(super) fn is_gone(&self, name: &Name, user: &User, login: u64) -> bool {
+        let Some(table) = self.table() else { return false };
+        let asked = Asked::UserByName(name.clone());
+        let known = table.with(|table| Known::look(&table.timeless()?, &asked));
+        match known {
+            Some((Known::User(now), _)) => now.uid != user.uid,
+            Some(_) => false,
+            // In the same second: rather ask for a login online than let somebody in.
+            None => self.replica.has_all() && self.replica.last_in_step() >= login,
+        }
     }
 
     /// Answers a request, from the table if it can. Whoever gets the answer should call
@@ -194,6 +237,7 @@ impl Cache {
                 self.refresh(asked);
                 self.hit(known)
             }
+            Verdict::Overdue(known) => self.renew(peer, asked, known, table, deadline).await,
             Verdict::Ask(old) => {
                 let answer = self.search(peer, asked, table, deadline).await;
                 match (old, &answer.response) {
@@ -276,6 +320,34 @@ impl Cache {
         // The table may be about other directories by now.
         let lesson = (!self.is_stopped()).then_some(Question { asked, started, epoch });
         Answer { response, lesson }
+    }
+
+    /// Asks the directory, and gives the old answer if that takes longer than a moment. Then
+    /// it is asked behind, and who comes meanwhile doesn't wait at all.
+    async fn renew(
+        self: &Arc<Self>,
+        peer: Peer,
+        asked: Asked,
+        old: Known,
+        table: &TableThread,
+        deadline: Deadline,
+    ) -> Answer {
+        if self.is_refreshing(&asked) {
+            return self.hit(old);
+        }
+        let search = self.search(peer, asked.clone(), table, deadline);
+        match tokio::time::timeout(PATIENCE, search).await {
+            Ok(answer) if matches!(answer.response, Response::Unavailable(_)) => self.hit(old),
+            Ok(answer) => answer,
+            Err(_) => {
+                self.refresh(asked);
+                self.hit(old)
+            }
+        }
+    }
+
+    fn is_refreshing(&self, asked: &Asked) -> bool {
+        self.refreshing.lock().unwrap_or_else(PoisonError::into_inner).contains(asked)
     }
 
     /// Asks the directory behind those who got an older answer; once at a time for each key.

@@ -7,7 +7,7 @@ use common::config::Timeouts;
 use common::deadline::Deadline;
 use common::frame;
 use common::handle::Peer;
-use common::protocol::{Proof, Refused, Request, Response, Unavailable, Verdict};
+use common::protocol::{Flush, Proof, Refused, Request, Response, Status, Unavailable, Verdict};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tracing::{Instrument, Span, debug, enabled, info, warn};
@@ -49,7 +49,12 @@ pub(super) async fn serve(mut stream: UnixStream, caller: Caller, shared: Arc<Sh
     let cache = in_use.as_ref().ok().map(|active| Arc::clone(&active.cache));
     let answer = match in_use {
         _ if matches!(request, Request::Status) => {
-            Response::Status(shared.configuration.status(shared.limits.in_use())).into()
+            Response::Status(status(caller, &shared).await).into()
+        }
+        // What is kept needs no configuration to be removed.
+        _ if matches!(request, Request::Flush(Flush::Offline)) && caller.uid == 0 => {
+            let flush = tokio::time::timeout(FLUSH, shared.offline.flush()).await;
+            flush.unwrap_or(Response::Unavailable(Unavailable::TimedOut)).into()
         }
         Ok(active) => {
             let deadline = deadline(&request, ms_left, &active.timeouts);
@@ -78,6 +83,17 @@ pub(super) async fn serve(mut stream: UnixStream, caller: Caller, shared: Arc<Sh
     if let Some(cache) = cache {
         cache.remember(answer);
     }
+}
+
+/// How things stand; whose logins are kept is for root.
+async fn status(caller: Caller, shared: &Shared) -> Status {
+    let mut status = shared.configuration.status(shared.limits.in_use());
+    if caller.uid == 0
+        && let Ok(active) = shared.configuration.in_use()
+    {
+        status.offline = shared.offline.list(active.offline.clone()).await;
+    }
+    status
 }
 
 /// What the asker's patience and the configuration allow, whichever is less.
@@ -149,17 +165,43 @@ async fn handle(
         let Some(_place) = shared.places.admit(caller.uid, deadline).await else {
             return Response::Unavailable(Unavailable::Busy).into();
         };
-        return active.cache.answer(peer, request, deadline).await;
+        return decide(peer, request, deadline, active, shared).await.0;
     }
     let Some(guess) = shared.guesses.admit(caller.uid, deadline).await else {
         return Response::Unavailable(Unavailable::Busy).into();
     };
-    let answer = active.cache.answer(peer, request, deadline).await;
-    if matches!(&answer.response, Response::Login(answer) if answer.verdict == Verdict::WrongPassword)
-    {
+    let (answer, was_in_vain) = decide(peer, request, deadline, active, shared).await;
+    let is_wrong = matches!(&answer.response, Response::Login(answer) if answer.verdict == Verdict::WrongPassword);
+    if is_wrong || was_in_vain {
         guess.was_wrong();
     }
     answer
+}
+
+/// Has it answered; whether a password was tried in vain while no server answers.
+async fn decide(
+    peer: Peer,
+    request: Request,
+    deadline: Deadline,
+    active: &Active,
+    shared: &Shared,
+) -> (Answer, bool) {
+    let is_about_a_login = matches!(
+        request,
+        Request::Authenticate { .. }
+            | Request::Authorize { .. }
+            | Request::ChangePassword { .. }
+            | Request::ResetPassword { .. }
+    );
+    match &active.offline {
+        Some(policy) if is_about_a_login => {
+            let offline = &shared.offline;
+            let decision = offline.decide(&active.cache, policy, peer, request, deadline);
+            let decision = Box::pin(decision).await;
+            (decision.response.into(), decision.was_in_vain)
+        }
+        _ => (active.cache.answer(peer, request, deadline).await, false),
+    }
 }
 
 /// Returns when the peer hangs up, for instance since the program was

@@ -1,6 +1,9 @@
 //! Gives up what the daemon doesn't need any more, once the socket listens and
 //! the configuration with its secrets is read.
 
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use nix::sys::prctl;
@@ -54,11 +57,12 @@ impl Successor {
         self,
         listening: &Listening,
         cache_folder: &Path,
+        state_folder: &Path,
     ) -> Result<(), StartError> {
-        let made = make_cache_folder(cache_folder);
+        let cache = make_cache_folder(cache_folder).then_some(cache_folder);
+        let state = make_state_folder(state_folder).then_some(state_folder);
         if let Self(Some(user)) = self {
-            let made = Some(cache_folder).filter(|_| made);
-            become_for_good(user.uid, user.gid, listening, made)
+            become_for_good(user.uid, user.gid, listening, [cache, state])
                 .map_err(|e| StartError::User { name: user.name.clone(), reason: e.to_string() })?;
             info!("running as {} (uid {})", user.name, user.uid);
         }
@@ -110,15 +114,29 @@ fn make_cache_folder(folder: &Path) -> bool {
         .unwrap_or(false)
 }
 
+/// Makes the folder of what is kept for offline logins, for nobody else's eyes. Whether it
+/// wasn't there yet.
+fn make_state_folder(folder: &Path) -> bool {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => true,
+        Err(error) => {
+            if error.kind() != ErrorKind::AlreadyExists {
+                warn!("the folder {} can't be made: {error}", folder.display());
+            }
+            false
+        }
+    }
+}
+
 /// The real, effective and saved ids all change, so that there is no way back.
 fn become_for_good(
     uid: Uid,
     gid: Gid,
     listening: &Listening,
-    made: Option<&Path>,
+    made: [Option<&Path>; 2],
 ) -> nix::Result<()> {
     listening.give_folder_to(uid, gid)?;
-    if let Some(folder) = made {
+    for folder in made.into_iter().flatten() {
         chown(folder, Some(uid), Some(gid))?;
     }
     setgroups(&[])?;

@@ -18,6 +18,7 @@ use common::protocol::{Status, Unavailable};
 use tracing::{error, info};
 
 use super::cache::{Cache, Counters};
+use super::offline::Policy;
 use super::table::TableThread;
 use super::{StartError, notify};
 
@@ -28,6 +29,8 @@ pub(super) struct Active {
     pub(super) timeouts: Timeouts,
     /// Answers without asking the directory each time.
     pub(super) cache: Arc<Cache>,
+    /// How logins are decided while no server answers; `None`: they aren't.
+    pub(super) offline: Option<Arc<Policy>>,
 }
 
 /// What is in use: a configuration, or the answer to everything for want of one.
@@ -135,7 +138,8 @@ impl Configuration {
 fn load(path: &Path, counters: &Arc<Counters>) -> Result<Active, StartError> {
     let config = Config::load(path)?;
     let timeouts = config.timeouts;
+    let offline = Policy::of(&config).map(Arc::new);
     let service = Service::new(config.clone()).map_err(StartError::Service)?;
     let cache = Cache::new(service, &config, Arc::clone(counters));
-    Ok(Active { timeouts, cache })
+    Ok(Active { timeouts, cache, offline })
 }

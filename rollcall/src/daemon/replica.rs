@@ -1,53 +1,71 @@
 //! Keeps a copy of all users and groups in the table.
 //!
 //! ```text
-//!   directories ──batches──▶ Population ──dirty keys──▶ one change of the table
-//!   (this task)              (the table's thread)
+//!   directories ──news or batches──▶ Population ──dirty keys──▶ one change of the table
+//!   (this task)                      (the table's thread)
 //! ```
 //!
 //! **Loading.** All users and groups of all directories are read, page by page, on
 //! connections of their own, while lookups are answered on demand. When all
 //! is there, a table is made of it and takes the old one's place; only then it is
-//! *complete*, and what isn't in it isn't in the directory.
+//! *complete*, and what isn't in it isn't in the directory. Where an earlier daemon has left what it
+//! knew on the disk, only what has changed since then is asked for: see `replica/disk.rs`.
+//!
+//! **Following.** From then on each directory tells of its changes, or is polled where it doesn't:
+//! see `replica/follow.rs`. Whatever comes at a time is published as one change.
 //!
 //! **Polling.** Every `refresh` seconds it asks what was modified since the last time. That
 //! misses what was deleted, moved away, or came late or with an older date from another
 //! server. So now and then the ids of all entries are compared with those that are known: see
-//! `replica/poll.rs`. Whatever a poll finds is published as one change.
+//! `replica/poll.rs`.
 //!
-//! **Trouble.** The table is complete until some time after the last poll that worked, and only
-//! until one has failed: from then on what is there is still found, but what isn't must be
-//! asked for, and nobody is told "no such user" because of an outage. If the directory
-//! answers lookups but can't be read, the replica is let go of: see `replica/trouble.rs`.
+//! **Trouble.** The table is complete while the subscription lives, or until some time after the
+//! last poll that worked, and only until one has failed: from then on what is there is still
+//! found, but what isn't must be asked for, and nobody is told "no such user" because of an
+//! outage. If the directory answers lookups but can't be read, the replica is let go of: see
+//! `replica/trouble.rs`.
 //!
-//! **Several directories.** One that is down doesn't keep the changes of the others
-//! from being read.
+//! **Several directories.** Each has a task of its own. One that is down doesn't keep the changes of
+//! the others from being read.
 //!
 //! | file | idea |
 //! |---|---|
 //! | `replica/population.rs` | what the directories hold, and what the table must say |
+//! | `replica/follow.rs` | keeps in step with one directory, in one way or the other |
+//! | `replica/push.rs` | hears of changes as they happen |
+//! | `replica/pause.rs` | how long to wait after a failure |
 //! | `replica/poll.rs` | reads one map of one directory, all of it or what has changed |
 //! | `replica/publish.rs` | brings the population into the table |
+//! | `replica/disk.rs` | keeps the population for the next daemon |
 //! | `replica/unchanged.rs` | whether there is anything to read |
+//! | `replica/vanish.rs` | whether to believe that most of a map is gone |
 //! | `replica/trouble.rs` | why a poll failed, and what that means |
 //! | `replica/state.rs` | how it is doing, for `rollcall status` |
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::config::{CacheConfig, CacheMode};
 use common::deadline::Deadline;
 use common::directory::Directory;
-use common::protocol::Map;
+use common::protocol::{Following, Map, Way};
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+mod disk;
+mod follow;
+mod pause;
 mod poll;
 mod population;
 mod publish;
+mod push;
 mod state;
 mod trouble;
 mod unchanged;
+mod vanish;
 
+pub(super) use disk::{file_beside, save_now};
 pub(super) use population::Population;
 pub(super) use state::State;
 
@@ -55,17 +73,11 @@ use state::Phase;
 use trouble::{Failed, Trouble};
 
 use super::table::TableThread;
-use poll::{DirectoryReadings, Extent, Readings};
-use publish::Home;
+use follow::{DEAR_WAIT, FIRST_WAIT, Follower, LONGEST_WAIT};
+use poll::{DirectoryReadings, Extent};
+use publish::{Home, Standing};
+use push::Broken;
 
-/// After a poll that failed the next one is due after this long, and then after
-/// twice as long each time, up to [`CacheConfig::refresh`] or [`LONGEST_WAIT`].
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// A directory that can't be loaded is tried again at least this often.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// But not so often if the directory can be read in part, or if it is the table that
-/// can't be made: the server does its part each time.
-const DEAR_WAIT: Duration = Duration::from_secs(600);
 /// How long to wait for the number of the last change. Without it everything is looked at.
 const NUMBER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -78,17 +90,27 @@ pub(super) async fn run(
     state: Arc<State>,
 ) {
     let _running = state.start();
-    let worked = Instant::now();
-    let mut replica = Replica { directories, cache, table, state, told: None, worked };
+    let following = directories.iter().map(|directory| Following {
+        base: directory.known_base().unwrap_or_default().into(),
+        way: Way::Polling,
+        why: Some("not chosen yet".into()),
+        newest: 0,
+    });
+    state.begin(following.collect());
+    let standing = Arc::new(Standing::new(directories.len()));
+    let context = Arc::new(Context { directories, cache, table, state, standing });
+    let mut replica = Replica { context, told: None };
+    let mut saved = disk::load(&replica.context).await;
     loop {
-        let why = match replica.load().await {
+        let why = match replica.load(saved.take()).await {
             Ok(readings) => replica.follow(readings).await,
             Err(why) => why,
         };
+        let Context { table, state, .. } = &*replica.context;
         if let Failed::TooMany(_) = why {
             warn!("{why}: lookups are answered on demand");
-            replica.table.run(publish::give_up).await;
-            replica.state.set(Phase::TooMany);
+            table.run(publish::give_up).await;
+            state.set(Phase::TooMany);
             return;
         }
         // What is known isn't in a table any more: loading makes another one.
@@ -96,125 +118,29 @@ pub(super) async fn run(
     }
 }
 
-struct Replica {
+/// What everybody here needs.
+#[derive(Debug)]
+struct Context {
     directories: Vec<Arc<Directory>>,
     cache: CacheConfig,
     table: Arc<TableThread>,
     state: Arc<State>,
-    /// What the log has said about polls that fail.
-    told: Option<Trouble>,
-    /// When a poll worked the last time, or when this began.
-    worked: Instant,
+    standing: Arc<Standing>,
 }
 
-impl Replica {
-    /// Reads everything, until that has worked, and makes a table of it.
-    async fn load(&mut self) -> Result<Readings, Failed> {
-        let mut wait = FIRST_WAIT;
-        loop {
-            self.state.set(Phase::Loading(0));
-            let home = Home::new_building();
-            let started = Instant::now();
-            let requests = self.state.requests();
-            let loaded = self.load_once(&home).await;
-            self.state.answer(requests);
-            match loaded {
-                Ok(readings) => {
-                    self.worked().await;
-                    let (users, groups) = self.state.counts();
-                    let took = started.elapsed().as_secs_f32();
-                    info!("loaded {users} users and {groups} groups in {took:.1} s");
-                    return Ok(readings);
-                }
-                Err(why @ Failed::TooMany(_)) => return Err(why),
-                Err(why) => {
-                    self.failed(&why).await;
-                    let outage = Trouble::of(&why) == Trouble::Outage;
-                    wait = (wait * 2).min(if outage { LONGEST_WAIT } else { DEAR_WAIT });
-                }
-            }
-            self.state.wait_or_request(jittered(wait)).await;
-        }
-    }
-
-    async fn load_once(&self, home: &Home) -> Result<Readings, Failed> {
-        let mut readings = Readings::new(self.directories.len());
-        self.read(&mut readings, home, Extent::Everything).await?;
-        publish::install(&self.table, home, self.cache.refresh).await?;
-        Ok(readings)
-    }
-
-    /// Polls, until everything has to be begun again.
-    async fn follow(&mut self, mut readings: Readings) -> Failed {
-        let home = Home::Installed;
-        let mut wait = jittered(self.cache.refresh);
-        let mut backoff = FIRST_WAIT;
-        loop {
-            self.state.wait_or_request(wait).await;
-            let requests = self.state.requests();
-            let extent = if requests > 0 { Extent::Everything } else { Extent::Changes };
-            let read = self.read(&mut readings, &home, extent).await;
-            // What was read is true, even if it isn't all.
-            let published = publish::publish(&self.table).await;
-            let result = match published {
-                Ok(()) => read,
-                Err(why) => Err(why),
-            };
-            match result {
-                Ok(looked) => {
-                    if looked {
-                        self.worked().await;
-                    }
-                    self.state.answer(requests);
-                    (wait, backoff) = (jittered(self.cache.refresh), FIRST_WAIT);
-                }
-                Err(why @ (Failed::TooMany(_) | Failed::Lost)) => return why,
-                Err(why) => {
-                    let let_go = self.failed(&why).await;
-                    self.state.answer(requests);
-                    if let_go {
-                        return why;
-                    }
-                    wait = jittered(backoff.min(self.cache.refresh));
-                    backoff = (backoff * 2).min(LONGEST_WAIT);
-                }
-            }
-        }
-    }
-
-    /// Reads all directories, and then fails if one of them couldn't be read. Whether it
-    /// has looked at all of them: else nobody knows whether the table is in step.
-    async fn read(
-        &self,
-        readings: &mut Readings,
-        home: &Home,
-        extent: Extent,
-    ) -> Result<bool, Failed> {
-        let (mut looked, mut failed) = (true, None);
-        for (number, (directory, readings)) in
-            (0..).zip(self.directories.iter().zip(&mut readings.0))
-        {
-            let source = |map| poll::Source {
-                directory,
-                number,
-                map,
-                home,
-                table: &self.table,
-                state: &self.state,
-                most: self.most(),
-                longest_pause: poll::longest_pause(self.cache.refresh),
-            };
-            match read_directory(source, readings, extent).await {
-                Ok(at_anything) => looked &= at_anything,
-                Err(why) if !matches!(why, Failed::Directory(_) | Failed::Vanished { .. }) => {
-                    return Err(why);
-                }
-                // Without one of the directories there is nothing to load.
-                Err(why) if matches!(home, Home::Building(_)) => return Err(why),
-                Err(why) => failed = failed.or(Some(why)),
-            }
-        }
-        failed.map_or(Ok(looked), Err)
+impl Context {
+    /// A map of the directory of this number.
+    fn source<'a>(&'a self, number: u16, map: Map, home: &'a Home) -> Option<poll::Source<'a>> {
+        Some(poll::Source {
+            directory: self.directories.get(usize::from(number))?,
+            number,
+            map,
+            home,
+            table: &self.table,
+            state: &self.state,
+            most: self.most(),
+            longest_pause: poll::longest_pause(self.cache.refresh),
+        })
     }
 
     fn most(&self) -> usize {
@@ -223,44 +149,156 @@ impl Replica {
             _ => usize::MAX,
         }
     }
+}
 
-    /// A poll worked: what isn't in the table isn't in the directory for a while.
-    async fn worked(&mut self) {
-        let counts = publish::in_step(&self.table, self.cache.refresh).await;
-        self.worked = Instant::now();
-        self.state.in_step(counts);
-        if self.told.take().is_some() {
-            info!("the copy of the directory is in step again");
+struct Replica {
+    context: Arc<Context>,
+    /// What the log has said about loading that fails.
+    told: Option<Trouble>,
+}
+
+impl Replica {
+    /// Brings everything in, until that has worked, and makes a table of it. `saved` is
+    /// what an earlier daemon knew.
+    async fn load(&mut self, mut saved: Option<Home>) -> Result<Vec<DirectoryReadings>, Failed> {
+        let context = Arc::clone(&self.context);
+        let Context { cache, state, standing, table, .. } = &*context;
+        let mut wait = FIRST_WAIT;
+        loop {
+            state.set(Phase::Loading(0));
+            let home = saved.clone().unwrap_or_else(Home::new_building);
+            let started = Instant::now();
+            let asked = state.asked();
+            let loaded = self.load_once(&home, saved.is_some()).await;
+            state.all_done(asked);
+            match loaded {
+                // What is there counts until most of it is believed to be gone.
+                Ok((readings, Some(why))) => {
+                    self.failed(&why).await;
+                    return Ok(readings);
+                }
+                Ok((readings, None)) => {
+                    standing.all_in_step(publish::complete_for(cache.refresh));
+                    state.in_step(publish::counts(table).await);
+                    if self.told.take().is_some() {
+                        info!("the copy of the directory is in step again");
+                    }
+                    let (users, groups) = state.counts();
+                    let took = started.elapsed().as_secs_f32();
+                    let how = if saved.is_some() { "brought up to date" } else { "loaded" };
+                    info!("{how} {users} users and {groups} groups in {took:.1} s");
+                    return Ok(readings);
+                }
+                Err(Broken::Failed(why @ Failed::TooMany(_))) => return Err(why),
+                Err(Broken::Failed(why @ Failed::Directory(_)))
+                    if saved.is_none() || Trouble::of(&why) == Trouble::Outage =>
+                {
+                    self.failed(&why).await;
+                    let outage = Trouble::of(&why) == Trouble::Outage;
+                    wait = (wait * 2).min(if outage { LONGEST_WAIT } else { DEAR_WAIT });
+                }
+                Err(Broken::Failed(why)) if saved.is_none() => {
+                    self.failed(&why).await;
+                    wait = (wait * 2).min(DEAR_WAIT);
+                }
+                Err(broken) => {
+                    info!("what an earlier daemon knew is of no use: {broken}");
+                    saved = None;
+                    continue;
+                }
+            }
+            state.wait(jittered(wait), asked).await;
         }
     }
 
-    /// A poll failed: from now on the directory is asked for what isn't in the table. Whether
-    /// the replica was let go of, so that it is asked for everything.
-    async fn failed(&mut self, why: &Failed) -> bool {
+    /// What is remembered of each directory, and, if most of what an earlier daemon knew
+    /// isn't there any more, that it is so: then nothing of it is removed, nor is it complete.
+    async fn load_once(
+        &self,
+        home: &Home,
+        is_saved: bool,
+    ) -> Result<(Vec<DirectoryReadings>, Option<Failed>), Broken> {
+        let context = &*self.context;
+        let (mut all, mut vanished) = (Vec::new(), None);
+        for number in (0..).take(context.directories.len()) {
+            let mut readings = DirectoryReadings::default();
+            let has_cookies = move |population: &mut Population| {
+                [Map::Users, Map::Groups]
+                    .iter()
+                    .all(|map| population.cookie(*map, number).is_some())
+            };
+            let brought_in = if is_saved && home.work(&context.table, has_cookies).await? {
+                let caught_up = push::catch_up(context, number, home).await;
+                readings.doubt();
+                caught_up
+            } else {
+                let source = |map| context.source(number, map, home);
+                let read = read_directory(source, &mut readings, Extent::Everything).await;
+                read.map(drop).map_err(Broken::from)
+            };
+            match brought_in {
+                Err(Broken::Failed(why @ Failed::Vanished { map, .. })) => {
+                    readings.has_vanished(map, context.state.asked().everything);
+                    readings.doubt();
+                    vanished = Some(why);
+                }
+                brought_in => brought_in?,
+            }
+            all.push(readings);
+        }
+        let length = publish::complete_for(context.cache.refresh);
+        let length = vanished.is_none().then_some(length);
+        publish::install(&context.table, home, length).await?;
+        Ok((all, vanished))
+    }
+
+    /// Keeps in step with all directories, until everything has to be begun again.
+    async fn follow(&mut self, readings: Vec<DirectoryReadings>) -> Failed {
+        let asked = self.context.state.asked();
+        // Whoever is left when one of them ends, ends with this.
+        let mut followers = JoinSet::new();
+        for (number, readings) in (0..).zip(readings) {
+            let follower = Follower::new(Arc::clone(&self.context), number, readings, asked);
+            followers.spawn(follower.run());
+        }
+        let save = async {
+            let never: Infallible = disk::save_now_and_then(&self.context).await;
+            match never {}
+        };
+        tokio::select! {
+            ended = followers.join_next() => match ended {
+                Some(Ok(why)) => why,
+                _ => Failed::Lost,
+            },
+            never = save => never,
+        }
+    }
+
+    /// Loading failed: the directory is asked for everything.
+    async fn failed(&mut self, why: &Failed) {
+        let Context { directories, table, state, standing, .. } = &*self.context;
         let trouble = Trouble::of(why);
-        self.state.failing(why.to_string());
-        publish::out_of_step(&self.table).await;
+        state.failing(why.to_string());
+        for number in (0..).take(directories.len()) {
+            standing.out_of_step(table, number).await;
+        }
         if self.told.replace(trouble) != Some(trouble) {
             let advice = trouble.advice();
             warn!("the copy of the directory can't be brought up to date: {why}{advice}");
         }
-        let was_complete = publish::complete_for(self.cache.refresh);
-        let let_go = trouble == Trouble::Unreadable && self.worked.elapsed() >= was_complete;
-        if let_go {
-            publish::let_go(&self.table).await;
-        }
-        let_go
     }
 }
 
 /// Reads both maps of a directory, users and groups at the same time, so that the server and this
 /// host work at the same time. Whether it has looked at both.
 async fn read_directory<'a>(
-    source: impl Fn(Map) -> poll::Source<'a>,
+    source: impl Fn(Map) -> Option<poll::Source<'a>>,
     readings: &mut DirectoryReadings,
     extent: Extent,
 ) -> Result<bool, Failed> {
-    let (users, groups) = (source(Map::Users), source(Map::Groups));
+    let (Some(users), Some(groups)) = (source(Map::Users), source(Map::Groups)) else {
+        return Err(Failed::Lost);
+    };
     let number = || users.directory.last_change(Deadline::after(NUMBER_PATIENCE));
     if extent == Extent::Changes && readings.may_leave_out(number().await) {
         return Ok(true);

@@ -85,6 +85,7 @@ impl Folder {
         command.arg("daemon").args(["--log-level", "debug"]);
         command.arg("--config").arg(self.config()).arg("--socket").arg(self.socket());
         command.arg("--cache-folder").arg(self.socket().with_file_name("cache"));
+        command.arg("--state-folder").arg(self.socket().with_file_name("state"));
         if Uid::effective().is_root() {
             // A user "rollcall" of this host couldn't enter the folder.
             command.args(["--user", "root"]);

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::{BASE, Directory, Policy, READER, RESETTER, User, entry};
+use super::{BASE, Directory, Policy, READER, RESETTER, User, ds389, entry};
 
 /// Describes a [`Directory`].
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct DirectoryBuilder {
     pub(super) ldif: String,
     pub(super) file: Option<PathBuf>,
@@ -17,7 +18,27 @@ pub struct DirectoryBuilder {
     configuration: String,
     server_configuration: String,
     lockout_told: bool,
+    syncprov: bool,
     policy: Policy,
+    kind: Kind,
+    pub(super) upstream: Upstream,
+}
+
+/// Which server it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    OpenLdap,
+    Ds389,
+}
+
+/// Whom it follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Upstream {
+    Nobody,
+    /// The first one of its host.
+    First,
+    /// The one with this socket.
+    Socket(String),
 }
 
 impl Default for DirectoryBuilder {
@@ -32,7 +53,10 @@ impl Default for DirectoryBuilder {
             configuration: String::new(),
             server_configuration: String::new(),
             lockout_told: false,
+            syncprov: true,
             policy: Policy::new(),
+            kind: Kind::OpenLdap,
+            upstream: Upstream::Nobody,
         }
     }
 }
@@ -108,6 +132,54 @@ impl DirectoryBuilder {
         Self { names: vec![name.into()], certified_addresses: false, ..self }
     }
 
+    /// Keeps what it needs to tell who comes back what has changed, deletions
+    /// included (slapo-syncprov(5), RFC 4533). Content synchronization as such is always on.
+    #[must_use]
+    pub fn syncprov(self) -> Self {
+        self.configuration("syncprov-sessionlog 20000\nsyncprov-checkpoint 1000 1")
+    }
+
+    /// Tells nobody of changes, and keeps no numbers of them.
+    #[must_use]
+    pub fn without_syncprov(self) -> Self {
+        Self { syncprov: false, ..self }
+    }
+
+    /// Follows another directory (syncrepl, `refreshAndPersist`), and holds what
+    /// it holds; people and groups of its own it has none. It takes no changes.
+    #[must_use]
+    pub fn replica_of(self, other: &Directory) -> Self {
+        Self { upstream: Upstream::Socket(other.ldapi_uri()), ..self }
+    }
+
+    /// Is a 389 Directory Server, with content synchronization on. It has no
+    /// password policy of [`Policy`], doesn't count requests, takes no lines of
+    /// `slapd.conf`, and only who has bound may read.
+    #[must_use]
+    pub fn ds389(self) -> Self {
+        Self { kind: Kind::Ds389, anonymous: false, ..self }
+    }
+
+    pub(crate) fn follow_the_first(self) -> Self {
+        Self { upstream: Upstream::First, ..self }
+    }
+
+    /// The same, where it follows the first one of a host.
+    pub(crate) fn following(&self, first: Option<&Directory>) -> Self {
+        match (&self.upstream, first) {
+            (Upstream::First, Some(first)) => self.clone().replica_of(first),
+            _ => self.clone(),
+        }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Adds lines to the database's part of `slapd.conf`.
     #[must_use]
     pub fn configuration(mut self, lines: &str) -> Self {
@@ -128,7 +200,24 @@ impl DirectoryBuilder {
     }
 
     pub(super) fn entries(&self) -> String {
+        if self.kind == Kind::Ds389 {
+            return ds389::adapted(&entry::frame()) + &self.ldif;
+        }
+        if self.upstream != Upstream::Nobody {
+            return String::new();
+        }
         format!("{}{}{}", entry::frame(), self.policy.ldif(), self.ldif)
+    }
+
+    /// The directive `syncrepl` of slapd.conf(5). The other one's socket knows
+    /// us, and no trouble with the network comes between the two.
+    fn syncrepl(&self) -> String {
+        let Upstream::Socket(uri) = &self.upstream else { return String::new() };
+        format!(
+            "syncrepl rid=001 provider={uri} type=refreshAndPersist retry=\"1 +\" \
+             searchbase={BASE} bindmethod=sasl saslmech=EXTERNAL schemachecking=off\n\
+             updateref {uri}"
+        )
     }
 
     /// The text of `slapd.conf`, for a server in this folder.
@@ -159,6 +248,7 @@ database mdb
 suffix {BASE}
 rootdn cn=admin,{BASE}
 directory {folder}/database
+{syncrepl}
 maxsize 4294967296
 index objectClass,uid,uidNumber,gidNumber,memberUid,cn,entryUUID,entryCSN eq
 limits dn.exact="{reader}" size=unlimited
@@ -168,9 +258,11 @@ access to * {everybody}
 overlay ppolicy
 ppolicy_default cn=default,ou=policies,{BASE}
 {lockout}
-overlay syncprov
+{syncprov}
 {configuration}"#,
+            syncprov = if self.syncprov { "overlay syncprov" } else { "" },
             server = self.server_configuration,
+            syncrepl = self.syncrepl(),
             uid = rustix::process::getuid().as_raw(),
         )
     }

@@ -2,7 +2,7 @@
 
 use crate::directory::DirectoryBuilder;
 
-use super::Host;
+use super::{Host, Names};
 
 /// Describes a [`Host`].
 #[derive(Debug, Clone, Default)]
@@ -11,12 +11,16 @@ pub struct HostBuilder {
     pub(super) local_users: Vec<(String, u32, String)>,
     pub(super) configuration: String,
     pub(super) cache: Option<String>,
+    pub(super) offline: Option<String>,
     pub(super) whole_configuration: Option<String>,
     pub(super) files: Vec<(String, String)>,
     pub(super) plain: bool,
     pub(super) no_daemon: bool,
     pub(super) sshd: bool,
     pub(super) network: Option<u32>,
+    pub(super) uri: Option<String>,
+    pub(super) names: Option<Names>,
+    pub(super) relays: Vec<(String, bool)>,
 }
 
 impl HostBuilder {
@@ -25,6 +29,42 @@ impl HostBuilder {
     #[must_use]
     pub fn directory(mut self, directory: DirectoryBuilder) -> Self {
         self.directories.push(directory);
+        self
+    }
+
+    /// Adds a directory that follows the first one (syncrepl, RFC 4533), and has
+    /// what it has when the host is started. It needs another address.
+    #[must_use]
+    pub fn replica(self, directory: DirectoryBuilder) -> Self {
+        self.directory(directory.follow_the_first())
+    }
+
+    /// The line `uri` of the configuration: what to write after `uri =`. Without
+    /// this it lists the directories.
+    #[must_use]
+    pub fn uri(self, toml: &str) -> Self {
+        Self { uri: Some(toml.into()), ..self }
+    }
+
+    /// Starts a DNS server on the host that knows these names.
+    #[must_use]
+    pub fn names(self, names: Names) -> Self {
+        Self { names: Some(names), ..self }
+    }
+
+    /// Puts a relay to the first directory at port 389 of this address
+    /// (`127.0.0.9`), which passes bytes on; it delays nothing until it is told to
+    /// ([`Host::relay`]).
+    #[must_use]
+    pub fn relay(mut self, address: &str) -> Self {
+        self.relays.push((address.into(), false));
+        self
+    }
+
+    /// The same with a relay that sees binds and can delay them on their own.
+    #[must_use]
+    pub fn reading_relay(mut self, address: &str) -> Self {
+        self.relays.push((address.into(), true));
         self
     }
 
@@ -48,6 +88,13 @@ impl HostBuilder {
     #[must_use]
     pub fn cache(self, toml: &str) -> Self {
         Self { cache: Some(toml.into()), ..self }
+    }
+
+    /// Lets users log in while no server answers, with these lines in the section `[offline]`.
+    /// Without this nothing is kept for that.
+    #[must_use]
+    pub fn offline(self, toml: &str) -> Self {
+        Self { offline: Some(toml.into()), ..self }
     }
 
     /// Replaces `/etc/rollcall.toml`.

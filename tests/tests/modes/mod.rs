@@ -9,8 +9,10 @@ use harness::{Host, HostBuilder, Output};
 pub(crate) enum Mode {
     /// Not at all.
     Off,
-    /// All of the directory, asking each second what has changed.
+    /// All of the directory, which tells what changes.
     Replica,
+    /// All of the directory, asking each second what has changed.
+    Polled,
     /// What was asked for, for a second.
     OnDemand,
 }
@@ -26,6 +28,9 @@ impl Mode {
         match self {
             Self::Off => builder.start(),
             Self::Replica => builder.cache("mode = \"replica\"\nrefresh = 1\n").start(),
+            Self::Polled => {
+                builder.cache("mode = \"replica\"\nrefresh = 1\npush = false\n").start()
+            }
             Self::OnDemand => {
                 builder.cache("mode = \"on-demand\"\nlifetime = 1\nnegative_lifetime = 1\n").start()
             }
@@ -36,15 +41,20 @@ impl Mode {
     pub(crate) fn start_lazy(self, builder: HostBuilder) -> Host {
         self.complete(match self {
             Self::Off => builder.start(),
-            Self::Replica => builder.cache("mode = \"replica\"\nrefresh = 3600\n").start(),
+            Self::Replica | Self::Polled => {
+                builder.cache("mode = \"replica\"\nrefresh = 3600\npush = false\n").start()
+            }
             Self::OnDemand => builder
-                .cache("mode = \"on-demand\"\nlifetime = 3600\nnegative_lifetime = 3600\n")
+                .cache(
+                    "mode = \"on-demand\"\nlifetime = 3600\nnegative_lifetime = 3600\n\
+                     refresh = 3600\npush = false\n",
+                )
                 .start(),
         })
     }
 
     fn complete(self, mut host: Host) -> Host {
-        if self == Self::Replica {
+        if self != Self::Off && self != Self::OnDemand {
             host.daemon().wait_until_complete();
         }
         host
@@ -68,6 +78,11 @@ macro_rules! modes {
     };
     (caching: $($rest:tt)+) => {
         modes! { [in_a_replica Replica, on_demand OnDemand] $($rest)+ }
+    };
+    (following: $($rest:tt)+) => {
+        modes! {
+            [in_a_replica Replica, in_a_polled_replica Polled, on_demand OnDemand] $($rest)+
+        }
     };
     ([$($test:ident $mode:ident),+]
      $(#[$attribute:meta])* fn $name:ident($argument:ident: Mode) $body:block $($rest:tt)*) => {

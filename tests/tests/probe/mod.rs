@@ -80,6 +80,34 @@ pub(crate) fn ask(host: &Host, command: &str) -> String {
     lines.remove(0)
 }
 
+/// What the probe's command "pace" says: a lookup again and again for a while.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    /// How long a lookup usually took.
+    pub(crate) median: Duration,
+    /// The slowest one.
+    pub(crate) longest: Duration,
+    /// The second slowest one.
+    pub(crate) second: Duration,
+    /// What came, each once.
+    pub(crate) answers: Vec<String>,
+}
+
+impl Pace {
+    /// Looks up for so many seconds in a process of its own; `%` in a name is another number
+    /// each time.
+    #[track_caller]
+    pub(crate) fn of(host: &Host, seconds: u64, lookup: &str) -> Self {
+        let line = probe(host, [&*format!("pace {seconds} {lookup}")]).remove(0);
+        let mut words = line.splitn(4, ' ');
+        let mut next = || words.next().expect("four words").to_owned();
+        let mut time = || Duration::from_micros(next().parse().expect("microseconds"));
+        let (median, longest, second) = (time(), time(), time());
+        let answers = next().split('|').map(str::to_owned).collect();
+        Self { median, longest, second, answers }
+    }
+}
+
 /// A probe that waits for commands.
 #[derive(Debug)]
 pub(crate) struct Running {

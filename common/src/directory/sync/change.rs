@@ -13,6 +13,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::super::subscribe::Cookie;
 use super::super::{Directory, found};
 use crate::config::Scope;
 use crate::deadline::Deadline;
@@ -51,18 +52,27 @@ impl Directory {
         if let Err(LdapError::Connect(_)) = &result {
             place.connection.retire();
         }
-        change(place.connection.server, result)
+        change(place.connection.server, &numbers(result))
     }
 
-    /// The same, as this connection's server says it.
+    /// From where a subscription goes on that tells what happens from now on. `None`: the server
+    /// doesn't say where its history stands, or that can't be read.
+    pub async fn cookie_of_now(&self, deadline: Deadline) -> Option<Cookie> {
+        let base = self.base_of_changes(deadline).await?;
+        let mut place = self.pool.place(Purpose::Lookup, deadline).await.ok()?;
+        Cookie::of_numbers(&numbers(search_numbers(&mut place.connection, base, deadline).await))
+    }
+
+    /// The same, as this connection's server says it, and from where a subscription
+    /// goes on that is to miss nothing after it.
     pub(in crate::directory) async fn change_on(
         &self,
         connection: &mut Connection,
         deadline: Deadline,
-    ) -> Option<Change> {
+    ) -> Option<(Change, Option<Cookie>)> {
         let base = self.base_of_changes(deadline).await?;
-        let result = search_numbers(connection, base, deadline).await;
-        change(connection.server, result)
+        let numbers = numbers(search_numbers(connection, base, deadline).await);
+        Some((change(connection.server, &numbers)?, Cookie::of_numbers(&numbers)))
     }
 
     /// The entry that has the numbers, if both maps lie there.
@@ -84,10 +94,16 @@ async fn search_numbers(
     search::run(connection, search, deadline).await
 }
 
-fn change(server: usize, result: Result<Vec<Entry>, LdapError>) -> Option<Change> {
-    let entries = found(result).ok()?;
-    let mut numbers: Vec<_> = entries.iter().flat_map(|e| e.values(CONTEXT_CSN)).collect();
+/// In one order, whatever the server's is.
+fn numbers(result: Result<Vec<Entry>, LdapError>) -> Vec<String> {
+    let entries = found(result).unwrap_or_default();
+    let numbers = entries.iter().flat_map(|entry| entry.values(CONTEXT_CSN));
+    let mut numbers: Vec<_> = numbers.map(str::to_owned).collect();
     numbers.sort_unstable();
+    numbers
+}
+
+fn change(server: usize, numbers: &[String]) -> Option<Change> {
     let hash = || xxh3_64(numbers.join(" ").as_bytes());
     (!numbers.is_empty()).then(|| Change { server, numbers: hash() })
 }
@@ -96,8 +112,12 @@ fn change(server: usize, result: Result<Vec<Entry>, LdapError>) -> Option<Change
 mod tests {
     use super::*;
 
-    fn said(server: usize, numbers: &[&str]) -> Option<Change> {
-        change(server, Ok(vec![Entry::of("dc=x", &[(CONTEXT_CSN, numbers)])]))
+    fn said(server: usize, said: &[&str]) -> Option<Change> {
+        change(server, &numbers(Ok(vec![Entry::of("dc=x", &[(CONTEXT_CSN, said)])])))
+    }
+
+    fn answered(result: Result<Vec<Entry>, LdapError>) -> Option<Change> {
+        change(0, &numbers(result))
     }
 
     #[test]
@@ -109,9 +129,9 @@ mod tests {
     #[test]
     fn no_number_and_an_error_are_no_number() {
         assert_eq!(said(0, &[]), None);
-        assert_eq!(change(0, Ok(Vec::new())), None);
-        assert_eq!(change(0, Err(LdapError::Result(50, String::new()))), None);
-        assert_eq!(change(0, Err(LdapError::Configuration(String::new()))), None);
+        assert_eq!(answered(Ok(Vec::new())), None);
+        assert_eq!(answered(Err(LdapError::Result(50, String::new()))), None);
+        assert_eq!(answered(Err(LdapError::Configuration(String::new()))), None);
     }
 
     #[test]

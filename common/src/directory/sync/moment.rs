@@ -50,8 +50,13 @@ impl Moment {
     /// The latest that a server's clock may show if it is about right by the clock of
     /// this host. An entry with a later date is there, but its date says nothing.
     pub fn latest() -> Self {
+        Self::now().plus(AHEAD)
+    }
+
+    /// This moment, by the clock of this host.
+    pub fn now() -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        Self(now.map_or(0, |since| since.as_secs())).plus(AHEAD)
+        Self(now.map_or(0, |since| since.as_secs()))
     }
 
     /// The moment that lies this much earlier.

@@ -8,7 +8,8 @@ fn guarded(
 ) -> (UnixStream, UnixStream, tokio::task::JoinHandle<Result<(), String>>) {
     let (server, inside) = UnixStream::pair().unwrap();
     let (ldap3, other) = UnixStream::pair().unwrap();
-    (server, ldap3, tokio::spawn(guard(inside, other, idle)))
+    let task = tokio::spawn(async move { guard(inside, other, idle, &Flow::default()).await });
+    (server, ldap3, task)
 }
 
 /// A search request with this id.
@@ -105,4 +106,75 @@ async fn a_connection_without_a_word_is_closed() {
     let (mut server, _ldap3, task) = guarded(Duration::from_secs(10));
     assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0);
     task.await.unwrap().unwrap();
+}
+
+/// A search request with this id and the Sync Request control.
+fn subscription_request(id: u8) -> Vec<u8> {
+    let oid = super::super::content_sync::REQUEST.as_bytes();
+    let length = |more: usize| u8::try_from(oid.len() + more).unwrap();
+    let mut whole = search_request(id);
+    whole.extend([0xa0, length(4), 0x30, length(2), 4, length(0)]);
+    whole.extend(oid);
+    whole[1] = u8::try_from(whole.len() - 2).unwrap();
+    whole
+}
+
+/// A Sync Info message with this value.
+fn sync_info(id: u8, value: &[u8]) -> Vec<u8> {
+    let name = super::super::content_sync::INFO.as_bytes();
+    let element =
+        |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+    let response = element(0x79, &[element(0x80, name), element(0x81, value)].concat());
+    element(0x30, &[vec![2, 1, id], response].concat())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_may_be_silent_for_as_long_as_nothing_changes() {
+    let (mut server, mut ldap3, task) = guarded(Duration::from_secs(10));
+    ldap3.write_all(&subscription_request(1)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    assert!(!task.is_finished());
+    let info = sync_info(1, &[0x80, 1, b'c']);
+    server.write_all(&info).await.unwrap();
+    let mut seen = vec![0; info.len()];
+    ldap3.read_exact(&mut seen).await.unwrap();
+    assert_eq!(seen, info);
+}
+
+#[tokio::test]
+async fn news_that_are_not_well_formed_end_the_connection() {
+    for value in [&[0x84, 0][..], &[0xa3, 2, 0x31, 5], &[0xa1, 3, 1, 2, 0]] {
+        ends_with(&sync_info(1, value)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_news_are_taken_than_somebody_reads() {
+    let (mut server, inside) = UnixStream::pair().unwrap();
+    let (mut ldap3, other) = UnixStream::pair().unwrap();
+    let flow = std::sync::Arc::new(Flow::default());
+    let own = std::sync::Arc::clone(&flow);
+    tokio::spawn(async move { guard(inside, other, IDLE, &own).await });
+    ldap3.write_all(&subscription_request(1)).await.unwrap();
+    server.read_exact(&mut vec![0; subscription_request(1).len()]).await.unwrap();
+    let (mut reader, _writer) = ldap3.into_split();
+    // What ldap3 takes at once and keeps; nobody asks it for anything.
+    let kept = tokio::spawn(async move {
+        let mut bytes = vec![0; 1 << 20];
+        let mut kept = 0;
+        while let Ok(Ok(more)) = timeout(Duration::from_secs(5), reader.read(&mut bytes)).await {
+            kept += more;
+            if kept > 8 << 20 {
+                break;
+            }
+        }
+        kept
+    });
+    let message = sync_info(1, &[0x80, 1, b'c']).repeat(1000);
+    let send = async {
+        loop {
+            server.write_all(&message).await.unwrap();
+        }
+    };
+    tokio::select! { () = send => {}, kept = kept => assert!(kept.unwrap() < 5 << 20) }
 }

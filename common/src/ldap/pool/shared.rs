@@ -77,6 +77,13 @@ impl Shared {
         lock(&self.connections).len()
     }
 
+    /// All connections in use.
+    pub(super) fn connections(&self) -> Vec<Connection> {
+        let connections = lock(&self.connections);
+        let alive = connections.iter().map(|lane| &lane.connection);
+        alive.filter(|connection| connection.is_alive()).cloned().collect()
+    }
+
     pub(super) fn add(&self, connection: Connection) -> Arc<Lane> {
         let lane =
             Lane { connection, under_way: AtomicUsize::new(0), started: AtomicUsize::new(0) };

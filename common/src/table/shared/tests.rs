@@ -293,6 +293,7 @@ fn a_lookup_that_meets_some_new_files_in_a_row_finds_the_last_one() {
         let mut missed = 0;
         while !files.is_finished() {
             missed += u32::from(place.fresh().is_none());
+            missed += u32::from(place.shared.complete().is_none());
             lookups.fetch_add(1, Ordering::Release);
         }
         assert_eq!(missed, 0);

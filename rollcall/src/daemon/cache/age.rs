@@ -4,7 +4,8 @@
 //! |---|---|
 //! | an answer that hasn't expired | it is given |
 //! | one that expired less than another lifetime ago | it is given, and the directory is asked behind |
-//! | an older one, or one of before the daemon was started | the directory is asked; if it can't be, the old one is given |
+//! | an older one | the directory is asked; if it doesn't answer within a moment, the old one is given, and the asking goes on behind |
+//! | one of before the daemon was started, or of before a flush | the directory is asked; if it can't be, the old one is given |
 //! | "no such entry" that has expired | as if there were nothing |
 //! | one that was last known to be true more than `max_stale` ago | likewise |
 
@@ -23,6 +24,8 @@ pub(super) enum Verdict {
     Fresh(Known),
     /// It is the answer, but the directory should be asked behind.
     Stale(Known),
+    /// The directory has to be asked, but nobody has to wait for it long: this is the answer then.
+    Overdue(Known),
     /// The directory has to be asked. If it can't be, this is the answer, if there is one.
     Ask(Option<Known>),
 }
@@ -67,10 +70,10 @@ pub(super) fn judge(
         return Verdict::Ask(None);
     }
     let another = expires.saturating_add(lifetime(&known, cache));
-    if expires != LONG_AGO && another > now.0 {
-        Verdict::Stale(known)
-    } else {
-        Verdict::Ask(Some(known))
+    match expires {
+        LONG_AGO => Verdict::Ask(Some(known)),
+        _ if another > now.0 => Verdict::Stale(known),
+        _ => Verdict::Overdue(known),
     }
 }
 
@@ -90,6 +93,7 @@ mod tests {
     const CACHE: CacheConfig = CacheConfig {
         mode: CacheMode::OnDemand,
         max_replica: 0,
+        push: true,
         refresh: Duration::from_secs(30),
         lifetime: Duration::from_secs(60),
         negative_lifetime: Duration::from_secs(10),
@@ -111,7 +115,7 @@ mod tests {
         assert_eq!(at(known(), 5060, 5059), Verdict::Fresh(known()));
         assert_eq!(at(known(), 5060, 5060), Verdict::Stale(known()));
         assert_eq!(at(known(), 5060, 5119), Verdict::Stale(known()));
-        assert_eq!(at(known(), 5060, 5120), Verdict::Ask(Some(known())));
+        assert_eq!(at(known(), 5060, 5120), Verdict::Overdue(known()));
     }
 
     #[test]

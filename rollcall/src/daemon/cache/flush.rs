@@ -4,14 +4,17 @@
 //! reads everything anew.
 
 use std::collections::BTreeSet;
+use std::io;
 
-use common::account::Name;
+use common::account::{Gid, Name, Uid};
 use common::deadline::Deadline;
+use common::directory::sync::GroupEntry;
 use common::handle::Peer;
 use common::protocol::{Flush, Phase, Refused, Response, Unavailable};
 use common::table::Found;
+use common::table::writer::Change;
 
-use super::{Asked, Cache, Known};
+use super::{Asked, Cache, Known, LONG_AGO};
 use crate::daemon::table::{Keeper, TableThread};
 
 /// How often a flush is tried while the replica ends or begins anew.
@@ -107,8 +110,36 @@ impl Keeper {
     pub(super) fn forget_user(&mut self, name: &Name) {
         self.see_to_the_memory();
         let own = [Asked::UserByName(name.clone()), Asked::GroupsOf(name.clone())];
-        let mut uids = BTreeSet::new();
-        let mut names = BTreeSet::from([name.clone()]);
+        let (names, uids) = self.names_and_ids(BTreeSet::from([name.clone()]), BTreeSet::new());
+        self.forget(|asked, known| match known {
+            Known::User(user) => uids.contains(&user.uid) || names.contains(&user.name),
+            Known::Group(_) => true,
+            Known::Absent => {
+                matches!(asked, Asked::UserById(_) | Asked::GroupById(_))
+            }
+            Known::Gids(_) => matches!(asked, Asked::GroupsOf(of) if names.contains(of)),
+        } || own.contains(asked));
+    }
+
+    /// Doubts what is known of users who were changed or added, of these names and ids, under
+    /// each name and id. Their groups are news of their own.
+    pub(super) fn doubt_users(&mut self, names: BTreeSet<Name>, uids: BTreeSet<Uid>) {
+        self.see_to_the_memory();
+        let (names, uids) = self.names_and_ids(names, uids);
+        self.doubt(|asked, known| match (asked, known) {
+            (_, Known::User(user)) => uids.contains(&user.uid) || names.contains(&user.name),
+            (Asked::UserByName(name), _) => names.contains(name),
+            (Asked::UserById(uid), _) => uids.contains(uid),
+            _ => false,
+        });
+    }
+
+    /// All names and ids of users who have one of these, as far as they are known.
+    fn names_and_ids(
+        &self,
+        mut names: BTreeSet<Name>,
+        mut uids: BTreeSet<Uid>,
+    ) -> (BTreeSet<Name>, BTreeSet<Uid>) {
         // Another name of the same id may lead to yet another id, and so on.
         loop {
             let before = (uids.len(), names.len());
@@ -128,17 +159,9 @@ impl Keeper {
                 }
             });
             if before == (uids.len(), names.len()) {
-                break;
+                return (names, uids);
             }
         }
-        self.forget(|asked, known| match known {
-            Known::User(user) => uids.contains(&user.uid) || names.contains(&user.name),
-            Known::Group(_) => true,
-            Known::Absent => {
-                matches!(asked, Asked::UserById(_) | Asked::GroupById(_))
-            }
-            Known::Gids(_) => matches!(asked, Asked::GroupsOf(of) if names.contains(of)),
-        } || own.contains(asked));
     }
 
     /// Lets go of a group under each name and id, and of all lists of groups: a member that was
@@ -160,6 +183,46 @@ impl Keeper {
         } || *asked == own);
     }
 
+    /// Doubts what is known of groups that have changed, under each name and id, and the lists of
+    /// groups that say otherwise about who is in them.
+    pub(super) fn doubt_groups(&mut self, changed: &[GroupEntry]) {
+        self.see_to_the_memory();
+        let mut gids = BTreeSet::new();
+        let mut names = BTreeSet::new();
+        for entry in changed {
+            gids.insert(entry.gid);
+            names.extend(entry.names.iter().chain(&entry.name).cloned());
+        }
+        // A group that was known by another id.
+        let mut old = BTreeSet::new();
+        self.for_each(|asked, known| {
+            let Known::Group(group) = known else { return };
+            let by = matches!(asked, Asked::GroupByName(by) if names.contains(by));
+            if by || names.contains(&group.name) {
+                old.insert(group.gid);
+            }
+        });
+        let members = |entry: &GroupEntry| -> BTreeSet<Name> {
+            let listed = entry.members.iter().filter_map(|name| Name::parse(name).ok());
+            listed.chain(entry.besides.iter().cloned()).collect()
+        };
+        let members: Vec<_> = changed.iter().map(|entry| (entry.gid, members(entry))).collect();
+        let is_wrong = |of: &Name, gids: &[Gid]| {
+            gids.iter().any(|gid| old.contains(gid) && !members.iter().any(|(new, _)| new == gid))
+                || members.iter().any(|(gid, names)| gids.contains(gid) != names.contains(of))
+        };
+        self.doubt(|asked, known| match (asked, known) {
+            (_, Known::Group(group)) => {
+                gids.contains(&group.gid) || old.contains(&group.gid) || names.contains(&group.name)
+            }
+            (Asked::GroupsOf(of), Known::Gids(gids)) => is_wrong(of, gids),
+            (Asked::GroupsOf(of), _) => is_wrong(of, &[]),
+            (Asked::GroupByName(of), _) => names.contains(of),
+            (Asked::GroupById(gid), _) => gids.contains(gid),
+            _ => false,
+        });
+    }
+
     fn for_each(&self, mut each: impl FnMut(&Asked, &Known)) {
         let Some(writer) = &self.writer else { return };
         writer.table().entries(|key, found: Found<'_>, _| {
@@ -169,18 +232,35 @@ impl Keeper {
         });
     }
 
+    /// Lets go of answers for good.
     fn forget(&mut self, which: impl Fn(&Asked, &Known) -> bool) {
+        self.change(which, |change, asked, _| change.remove(asked.key()));
+    }
+
+    /// Makes answers ones that count only when nobody can be asked.
+    fn doubt(&mut self, which: impl Fn(&Asked, &Known) -> bool) {
+        self.change(which, |change, asked, known| match known {
+            Known::Absent => change.remove(asked.key()),
+            known => change.put(known.fact(), &[asked.key()], LONG_AGO),
+        });
+    }
+
+    fn change(
+        &mut self,
+        which: impl Fn(&Asked, &Known) -> bool,
+        how: impl Fn(&mut Change<'_>, &Asked, &Known) -> io::Result<()>,
+    ) {
         self.outdate();
-        let mut gone = Vec::new();
+        let mut all = Vec::new();
         self.for_each(|asked, known| {
             if which(asked, known) {
-                gone.push(asked.clone());
+                all.push((asked.clone(), known.clone()));
             }
         });
         let Some(writer) = &mut self.writer else { return };
         let mut change = writer.change();
-        let removed = gone.iter().try_for_each(|asked| change.remove(asked.key()));
-        if let Err(error) = removed.and_then(|()| change.commit()) {
+        let done = all.iter().try_for_each(|(asked, known)| how(&mut change, asked, known));
+        if let Err(error) = done.and_then(|()| change.commit()) {
             // Without a table nobody sees what should have gone.
             self.has_no_room(&error);
         }

@@ -58,8 +58,8 @@ impl Cache {
             loaded: self.replica.loading(),
             in_step: self.replica.last_in_step(),
             table: facts.map(|(facts, _)| facts),
-            servers: self.servers.clone(),
-            following: Vec::new(),
+            servers: self.service.directories().iter().flat_map(|d| d.servers()).collect(),
+            following: self.replica.following(),
             offline: Vec::new(),
             heard,
             outage: self

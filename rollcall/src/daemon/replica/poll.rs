@@ -14,10 +14,7 @@
 //! each poll sees everything. But they never wait longer than [`longest_pause`], so that there is
 //! a bound to how long somebody who was deleted is still there.
 //!
-//! **Mass vanishing.** A reading that comes to its end without most of what was there is more likely a
-//! mistake, in the server's access rules or in its database, than the truth, and to believe
-//! it would take everybody's account away. So nothing is removed until
-//! somebody insists (`rollcall flush`) or it has been so for [`VANISHED_FOR`].
+//! What is to be removed must be credible: see `vanish.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,6 +28,7 @@ use tracing::debug;
 
 use super::publish::Home;
 use super::unchanged::Unchanged;
+use super::vanish::{Vanished, is_believed, is_mass};
 use super::{Failed, Population, State};
 use crate::daemon::table::TableThread;
 
@@ -41,10 +39,6 @@ mod tests;
 const PAUSE: u32 = 200;
 /// The same, where the server says that something has changed and nothing was found.
 const SHORT_PAUSE: u32 = 20;
-/// A map with more entries than this may not lose more than half of them at once.
-const MANY: usize = 100;
-/// Unless it is still so after this long.
-const VANISHED_FOR: Duration = Duration::from_secs(3600);
 /// How long a page may take. Nobody waits for it.
 pub(super) const PAGE_PATIENCE: Duration = Duration::from_secs(60);
 /// By how much readings overlap: a server's clock may be set back a bit, and of
@@ -78,10 +72,6 @@ pub(super) fn longest_pause(refresh: Duration) -> Duration {
     (refresh * 10).max(Duration::from_secs(300))
 }
 
-/// What is remembered of each directory between polls.
-#[derive(Debug)]
-pub(super) struct Readings(pub(super) Vec<DirectoryReadings>);
-
 /// What is remembered of a directory.
 #[derive(Debug, Default)]
 pub(super) struct DirectoryReadings {
@@ -107,7 +97,7 @@ pub(super) struct Reading {
     /// The number of the last change when everything was looked at.
     looked_at: Option<Change>,
     /// Most of it isn't there any more, since then.
-    vanished: Option<Instant>,
+    vanished: Option<Vanished>,
 }
 
 impl DirectoryReadings {
@@ -115,6 +105,26 @@ impl DirectoryReadings {
     pub(super) fn may_leave_out(&mut self, change: Option<Change>) -> bool {
         let sure = !self.users.unsure && !self.groups.unsure && !self.is_owed;
         self.unchanged.may_leave_out(change, Instant::now()) && sure
+    }
+
+    /// Nothing counts that is remembered: the next poll reads everything.
+    pub(super) fn doubt(&mut self) {
+        self.unchanged.forget();
+        (self.users.unsure, self.groups.unsure) = (true, true);
+    }
+
+    /// Most of a map was told to be gone, when somebody had wanted everything read so often.
+    pub(super) fn has_vanished(&mut self, map: Map, asked: u64) {
+        let reading = match map {
+            Map::Groups => &mut self.groups,
+            Map::Users | Map::Shadows => &mut self.users,
+        };
+        reading.has_vanished(asked);
+    }
+
+    /// Whether it was, and nobody has believed it.
+    pub(super) fn is_vanished(&self) -> bool {
+        self.users.vanished.is_some() || self.groups.vanished.is_some()
     }
 
     /// The number of the last change when everything was looked at, if that was the same
@@ -125,13 +135,18 @@ impl DirectoryReadings {
     }
 }
 
-impl Readings {
-    pub(super) fn new(directories: usize) -> Self {
-        Self((0..directories).map(|_| DirectoryReadings::default()).collect())
-    }
-}
-
 impl Reading {
+    fn has_vanished(&mut self, asked: u64) {
+        self.vanished.get_or_insert_with(|| Vanished { since: Instant::now(), asked });
+    }
+
+    /// Whether it is believed that most is gone, if somebody has wanted it read so often.
+    fn believes_in_loss(&self, asked: Option<u64>, now: Instant) -> bool {
+        let Some(vanished) = self.vanished else { return false };
+        let insists = asked.is_some_and(|asked| vanished.is_insisted_on(asked));
+        is_believed(Some(vanished.since), insists, now)
+    }
+
     /// Takes note of a reading from which on only changes matter.
     fn advance(&mut self, started: Instant, newest: Option<Moment>) {
         self.clock.observe(newest, Instant::now());
@@ -161,17 +176,6 @@ fn has_come(came: &HashMap<EntryId, Seen>, seen: &Seen) -> bool {
     came.get(&seen.id).is_some_and(|came| came.stamp == seen.stamp || came.modified > seen.modified)
 }
 
-/// Whether so many missing entries of so many are more than may be believed at once.
-fn is_mass(missing: usize, known: usize) -> bool {
-    known > MANY && missing > known / 2
-}
-
-/// Whether most of a map is gone for good, if it has been gone since then: somebody who was
-/// told insists, or long enough has passed.
-fn is_believed(vanished: Option<Instant>, insists: bool, now: Instant) -> bool {
-    vanished.is_some_and(|since| insists || now.duration_since(since) >= VANISHED_FOR)
-}
-
 /// A map of a directory.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
@@ -191,7 +195,9 @@ impl Source<'_> {
     /// Brings the population up to date.
     pub(super) async fn read(self, reading: &mut Reading, extent: Extent) -> Result<Look, Failed> {
         if extent == Extent::Everything {
-            return self.read_everything(reading, true).await;
+            // Before it begins: who asks in its middle hasn't been shown its end.
+            let asked = self.state.asked().everything;
+            return self.read_everything(reading, Some(asked)).await;
         }
         let Some(since) = reading.since.filter(|_| !reading.undated && !reading.unsure) else {
             // Nothing but everything will do.
@@ -199,7 +205,7 @@ impl Source<'_> {
                 || reading.vanished.is_some()
                 || reading.everything.is_over(PAUSE, self.longest_pause);
             let nothing = Ok(Look::default());
-            return if due { self.read_everything(reading, false).await } else { nothing };
+            return if due { self.read_everything(reading, None).await } else { nothing };
         };
         let times = if extent == Extent::Ids { SHORT_PAUSE } else { PAUSE };
         let due = reading.vanished.is_some() || reading.ids.is_over(times, self.longest_pause);
@@ -214,16 +220,20 @@ impl Source<'_> {
         if let Some(seen) = unknown.iter().find(|seen| !has_come(&came, seen)) {
             debug!(map = ?self.map, id = ?seen.id, "an entry changed behind its date");
             reading.unsure = true;
-            return self.read_everything(reading, false).await;
+            return self.read_everything(reading, None).await;
         }
-        self.finish(reading, false).await?;
+        self.finish(reading, None).await?;
         reading.ids = Pause(Some((Instant::now(), ids_took)));
         reading.looked_at = began;
         Ok(Look { at_all: true, ..look })
     }
 
-    /// `insists`: somebody wants it to be believed whatever it says.
-    async fn read_everything(self, reading: &mut Reading, insists: bool) -> Result<Look, Failed> {
+    /// `asked`: how often somebody has wanted that, if it may be for their sake.
+    async fn read_everything(
+        self,
+        reading: &mut Reading,
+        asked: Option<u64>,
+    ) -> Result<Look, Failed> {
         let started = Instant::now();
         self.begin().await?;
         let (extent, _) = self.read_entries(None).await?;
@@ -232,7 +242,10 @@ impl Source<'_> {
         reading.advance(started, extent.newest);
         reading.undated = extent.undated > 0;
         reading.everything.begin(started);
-        self.finish(reading, insists).await?;
+        self.finish(reading, asked).await?;
+        let (Self { map, number, .. }, cookie) = (self, extent.cookie);
+        let set = move |population: &mut Population| population.set_cookie(map, number, cookie);
+        self.home.work(self.table, set).await?;
         reading.unsure = false;
         reading.looked_at = extent.change;
         Ok(Look { at_anything: true, at_all: true, began: extent.change })
@@ -244,22 +257,22 @@ impl Source<'_> {
     }
 
     /// Removes what wasn't there, unless that is too much.
-    async fn finish(self, reading: &mut Reading, insists: bool) -> Result<(), Failed> {
+    async fn finish(self, reading: &mut Reading, asked: Option<u64>) -> Result<(), Failed> {
         let Self { map, number, .. } = self;
-        let believed = is_believed(reading.vanished, insists, Instant::now());
+        let believed = reading.believes_in_loss(asked, Instant::now());
         let finish = move |population: &mut Population| {
-            let (missing, known) = population.missing(map, number);
-            if is_mass(missing, known) && !believed {
-                return Err(Failed::Vanished { map, missing, known });
+            let balance = population.balance(map, number);
+            if is_mass(balance) && !believed {
+                return Err(Failed::vanished(map, balance));
             }
             population.finish(map, number);
             Ok(())
         };
         let finished = self.home.work(self.table, finish).await?;
-        reading.vanished = match &finished {
-            Err(_) => reading.vanished.or_else(|| Some(Instant::now())),
-            Ok(()) => None,
-        };
+        match &finished {
+            Err(_) => reading.has_vanished(self.state.asked().everything),
+            Ok(()) => reading.vanished = None,
+        }
         finished
     }
 

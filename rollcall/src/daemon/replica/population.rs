@@ -26,25 +26,33 @@
 //! **Memory.** A user is one run of bytes, a member a number of four bytes, a claim eight
 //! bytes: 100,000 users in five groups each take about 30 MB.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
 use common::account::{Gid, Name, User};
-use common::directory::sync::{GroupEntry, Read, Seen, UserEntry};
+use common::directory::subscribe::Cookie;
+use common::directory::sync::{EntryId, GroupEntry, Read, Seen, UserEntry};
 use common::protocol::Map;
 use serde::{Deserialize, Serialize};
 
 mod claims;
 mod entries;
 mod names;
+mod news;
+mod saved;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod write;
+
+pub(super) use entries::Balance;
+pub(super) use news::{Kind, NewsError};
+pub(super) use saved::{Corrupt, Place, Record};
 
 use claims::Claims;
 use entries::{Body, Entries};
 use names::Names;
+use news::Hearing;
 #[cfg(test)]
 use write::Sink;
 
@@ -64,7 +72,18 @@ pub(in crate::daemon) struct Population {
     dirty: Option<BTreeSet<Dirty>>,
     /// How often an entry came, changed or went.
     changes: u64,
+    /// What is being told about each map.
+    hearings: HashMap<Source, Hearing>,
+    cookies: Cookies,
+    /// What of it is on the disk.
+    saved: Option<(u64, Cookies)>,
 }
+
+/// A map of the directory of this number, in the order of the configuration.
+type Source = (u16, Map);
+
+/// From where on each map can be followed: all that was told before is in.
+type Cookies = HashMap<Source, Cookie>;
 
 /// A key that may lead elsewhere than the table says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,7 +176,11 @@ impl Population {
             let others = others(&entry.names, &entry.user.name);
             bytes_of(&UserFacts { user: entry.user.clone(), others })
         });
-        let number = self.users.find_or_insert(directory, &read.seen);
+        self.set_user(directory, &read.seen, new);
+    }
+
+    fn set_user(&mut self, directory: u16, seen: &Seen, new: Bytes) {
+        let number = self.users.find_or_insert(directory, seen);
         if self.users.body(number) == &new {
             return;
         }
@@ -169,7 +192,6 @@ impl Population {
 
     /// Takes a group in, likewise.
     pub(in crate::daemon) fn put_group(&mut self, directory: u16, read: &Read<GroupEntry>) {
-        let number = self.groups.find_or_insert(directory, &read.seen);
         let new = read.entry.as_ref().map_or_else(GroupBody::default, |entry| {
             let name = entry.name.clone();
             let others = name.as_ref().map_or_else(Vec::new, |own| others(&entry.names, own));
@@ -182,10 +204,14 @@ impl Population {
                 members: members.map(|name| self.names.intern(&self.hasher, name)).collect(),
             }
         });
-        if self.groups.body(number) == &new {
-            return;
+        self.set_group(directory, &read.seen, new);
+    }
+
+    fn set_group(&mut self, directory: u16, seen: &Seen, new: GroupBody) {
+        let number = self.groups.find_or_insert(directory, seen);
+        if self.groups.body(number) != &new {
+            self.replace_group(number, new);
         }
-        self.replace_group(number, new);
     }
 
     /// Begins a reading of all users or groups of a directory: those that aren't put
@@ -210,26 +236,54 @@ impl Population {
         match map {
             Map::Groups => {
                 for number in self.groups.unmarked(directory) {
-                    self.replace_group(number, GroupBody::default());
-                    self.groups.remove(number);
+                    self.remove_group(number);
                 }
             }
             Map::Users | Map::Shadows => {
                 for number in self.users.unmarked(directory) {
-                    self.changes += 1;
-                    self.leave_user(number);
-                    self.users.remove(number);
+                    self.remove_user(number);
                 }
             }
         }
     }
 
-    /// How many entries a reading that has come to its end would remove, and of how
-    /// many.
-    pub(in crate::daemon) fn missing(&self, map: Map, directory: u16) -> (usize, usize) {
+    /// Takes note that an entry is there as it is known. Whether it is known.
+    fn is_there(&mut self, map: Map, directory: u16, id: EntryId) -> bool {
         match map {
-            Map::Groups => self.groups.missing(directory),
-            Map::Users | Map::Shadows => self.users.missing(directory),
+            Map::Groups => self.groups.mark(directory, id),
+            Map::Users | Map::Shadows => self.users.mark(directory, id),
+        }
+    }
+
+    /// Removes an entry, if it is known.
+    fn is_gone(&mut self, map: Map, directory: u16, id: EntryId) {
+        match map {
+            Map::Groups => {
+                self.groups.find(directory, id).into_iter().for_each(|n| self.remove_group(n));
+            }
+            Map::Users | Map::Shadows => {
+                self.users.find(directory, id).into_iter().for_each(|n| self.remove_user(n));
+            }
+        }
+    }
+
+    fn remove_user(&mut self, number: u32) {
+        self.changes += 1;
+        self.leave_user(number);
+        self.users.remove(number);
+    }
+
+    fn remove_group(&mut self, number: u32) {
+        self.replace_group(number, GroupBody::default());
+        self.groups.remove(number);
+    }
+
+    /// How many entries there were when the reading began, and how many there will be
+    /// when it has come to its end.
+    pub(super) fn balance(&self, map: Map, directory: u16) -> Balance {
+        match map {
+            Map::Groups => self.groups.balance(directory),
+            Map::Users | Map::Shadows => self.users.balance(directory),
         }
     }
 

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use common::protocol::Following;
+use tokio::sync::{oneshot, watch};
 
 use crate::daemon::table::wall;
 
@@ -11,7 +12,16 @@ use crate::daemon::table::wall;
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct State {
     status: Mutex<Status>,
-    wake: Notify,
+    asked: watch::Sender<Asked>,
+}
+
+/// How often something was asked of the replica.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// To read everything anew.
+    pub(super) everything: u64,
+    /// To make sure that nothing was missed.
+    pub(super) again: u64,
 }
 
 /// What it is doing.
@@ -37,8 +47,12 @@ struct Status {
     groups: usize,
     /// When it was last in step, in seconds since 1970; 0: not since it last began.
     in_step: u64,
-    requests: Vec<oneshot::Sender<()>>,
+    /// Who waits for everything to be read anew, and how often that was asked for by then.
+    requests: Vec<(u64, oneshot::Sender<()>)>,
+    /// What each directory has done of it.
+    done: Vec<u64>,
     running: bool,
+    following: Vec<Following>,
 }
 
 impl State {
@@ -51,10 +65,24 @@ impl State {
             if !status.running {
                 return;
             }
-            status.requests.push(done);
+            let mut wanted = 0;
+            self.asked.send_modify(|asked| {
+                asked.everything += 1;
+                wanted = asked.everything;
+            });
+            status.requests.push((wanted, done));
         }
-        self.wake.notify_one();
         let _ = answer.await;
+    }
+
+    /// Has it made sure, now, that nothing was missed.
+    pub(in crate::daemon) fn look_again(&self) {
+        self.asked.send_modify(|asked| asked.again += 1);
+    }
+
+    /// How it hears of changes, directory by directory.
+    pub(in crate::daemon) fn following(&self) -> Vec<Following> {
+        self.lock().following.clone()
     }
 
     /// How it is doing, in a word.
@@ -80,6 +108,12 @@ impl State {
     /// When it was last in step, in seconds since 1970; 0: not since it last began.
     pub(in crate::daemon) fn last_in_step(&self) -> u64 {
         self.lock().in_step
+    }
+
+    /// Whether whoever isn't in the table wasn't in the directory when it was last in step.
+    pub(in crate::daemon) fn has_all(&self) -> bool {
+        let status = self.lock();
+        status.in_step > 0 && matches!(status.phase, Phase::InStep | Phase::Failing(_))
     }
 
     /// Why it can't be brought up to date, if that is so.
@@ -131,32 +165,64 @@ impl State {
         (status.users, status.groups)
     }
 
-    /// Waits for this long, or until somebody wants everything anew.
-    pub(super) async fn wait_or_request(&self, wait: Duration) {
-        let _ = tokio::time::timeout(wait, async {
-            while self.lock().requests.is_empty() {
-                self.wake.notified().await;
-            }
-        })
-        .await;
+    /// What was asked so far.
+    pub(super) fn asked(&self) -> Asked {
+        *self.asked.borrow()
     }
 
-    /// How many have asked for everything anew so far.
-    pub(super) fn requests(&self) -> usize {
-        self.lock().requests.len()
+    /// Waits for this long, or until more was asked than this.
+    pub(super) async fn wait(&self, wait: Duration, known: Asked) {
+        let _ = tokio::time::timeout(wait, self.more_than(known)).await;
     }
 
-    /// Tells the first so many who asked that it is done.
-    pub(super) fn answer(&self, requests: usize) {
+    /// Waits until more was asked than this.
+    pub(super) async fn more_than(&self, known: Asked) {
+        // The sender is ours, so it doesn't end.
+        let _ = self.asked.subscribe().wait_for(|asked| *asked != known).await;
+    }
+
+    /// Takes note that there are so many directories, followed in these ways.
+    pub(super) fn begin(&self, following: Vec<Following>) {
         let mut status = self.lock();
-        let requests = requests.min(status.requests.len());
-        for done in status.requests.drain(..requests) {
-            let _ = done.send(());
+        status.done = vec![0; following.len()];
+        status.following = following;
+    }
+
+    /// Everything that was asked until then is done, or has failed, in all directories.
+    pub(super) fn all_done(&self, asked: Asked) {
+        let mut status = self.lock();
+        status.done.fill(asked.everything);
+        status.answer();
+    }
+
+    /// The same in this directory.
+    pub(super) fn done(&self, directory: u16, asked: Asked) {
+        let mut status = self.lock();
+        if let Some(done) = status.done.get_mut(usize::from(directory)) {
+            *done = asked.everything;
+        }
+        status.answer();
+    }
+
+    /// Says how a directory is followed.
+    pub(super) fn follows(&self, directory: u16, change: impl FnOnce(&mut Following)) {
+        if let Some(following) = self.lock().following.get_mut(usize::from(directory)) {
+            change(following);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Status {
+    /// Tells those who asked what is done in all directories.
+    fn answer(&mut self) {
+        let done = self.done.iter().copied().min().unwrap_or(0);
+        for (_, waits) in self.requests.extract_if(.., |(wanted, _)| *wanted <= done) {
+            let _ = waits.send(());
+        }
     }
 }
 
@@ -167,6 +233,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let mut status = self.0.lock();
         status.running = false;
+        status.following.clear();
         if status.phase != Phase::TooMany {
             status.phase = Phase::Off;
         }
@@ -178,6 +245,11 @@ impl Drop for Running {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn followed() -> Following {
+        let way = common::protocol::Way::Push;
+        Following { base: "dc=x".into(), way, why: None, newest: 0 }
+    }
 
     #[tokio::test]
     async fn nobody_waits_for_a_replica_that_does_not_run() {
@@ -191,16 +263,18 @@ mod tests {
     async fn who_wants_everything_anew_waits_until_it_is_done() {
         let state = Arc::new(State::default());
         let _running = state.start();
-        let asker = tokio::spawn({
+        let waiting = tokio::spawn({
             let state = Arc::clone(&state);
             async move { state.resync().await }
         });
-        state.wait_or_request(Duration::from_secs(3600)).await;
-        let requests = state.requests();
-        assert_eq!(requests, 1);
-        assert!(!asker.is_finished());
-        state.answer(requests);
-        asker.await.unwrap();
+        state.begin(vec![followed(), followed()]);
+        state.wait(Duration::from_secs(3600), Asked::default()).await;
+        let wanted = state.asked();
+        assert_eq!(wanted.everything, 1);
+        state.done(0, wanted);
+        assert!(!waiting.is_finished(), "there is another directory");
+        state.done(1, wanted);
+        waiting.await.unwrap();
     }
 
     #[tokio::test]
@@ -209,7 +283,7 @@ mod tests {
         let running = state.start();
         let resync = state.resync();
         let end = async {
-            state.wait_or_request(Duration::from_secs(3600)).await;
+            state.wait(Duration::from_secs(3600), Asked::default()).await;
             drop(running);
         };
         tokio::join!(resync, end);

@@ -11,6 +11,8 @@ use std::io;
 use common::ldap::LdapError;
 use common::protocol::Map;
 
+use super::population::Balance;
+
 /// Why there is no poll, or no complete one.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failed {
@@ -39,6 +41,14 @@ pub(super) enum Failed {
     /// The table's thread began from nothing, so this has to do so, too.
     #[error("the table was lost")]
     Lost,
+}
+
+impl Failed {
+    /// Most of a map isn't there any more.
+    pub(super) fn vanished(map: Map, balance: Balance) -> Self {
+        let missing = balance.before.saturating_sub(balance.after);
+        Self::Vanished { map, missing, known: balance.before }
+    }
 }
 
 /// What kind of failure it is.

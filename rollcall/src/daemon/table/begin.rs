@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::Keeper;
 use super::heart::{self, leaves_room, max_stale};
 use crate::daemon::cache::{Asked, Known, LONG_AGO, long_gone};
+use crate::daemon::replica::file_beside;
 
 impl Keeper {
     /// Takes a configuration into use. `origin` says which directories are read, and how:
@@ -65,6 +66,7 @@ impl Keeper {
         remove(&origin_of(&self.files.live));
         remove(&self.files.sealed);
         remove(&origin_of(&self.files.sealed));
+        remove(&file_beside(&self.files));
     }
 
     /// Notes beside a table what it is about, so that a later daemon with another
@@ -150,6 +152,7 @@ impl Keeper {
             remove(table);
             remove(&origin_of(table));
         }
+        remove(&file_beside(&self.files));
     }
 }
 

@@ -27,7 +27,7 @@ use tracing::{debug, info, warn};
 
 use super::Keeper;
 use super::begin::{note, origin_of, remove};
-use crate::daemon::ffi;
+use crate::daemon::{ffi, replica};
 
 /// For how many seconds a beat promises that there will be another one.
 const PROMISE: u32 = common::table::layout::PROMISE;
@@ -55,6 +55,8 @@ pub(super) struct Heart {
     sealing: Option<Sealing>,
     /// For how long the machine had been suspended at the last beat.
     suspended: Option<Duration>,
+    /// How often that was noticed.
+    sleeps: u64,
 }
 
 /// A sealed copy that is being written: a disk may take its time, and the heart has none.
@@ -103,6 +105,12 @@ impl Keeper {
         self.notice_a_suspension(ffi::suspended())
     }
 
+    /// How often the machine was suspended for long. What a replica knew before the last
+    /// time says nothing about now.
+    pub(in crate::daemon) fn sleeps(&self) -> u64 {
+        self.heart.sleeps
+    }
+
     pub(super) fn notice_a_suspension(&mut self, suspended: Duration) -> bool {
         let before = self.heart.suspended.replace(suspended);
         let slept = before.map_or(Duration::ZERO, |before| suspended.saturating_sub(before));
@@ -112,6 +120,7 @@ impl Keeper {
         info!("the machine was suspended for {} s: the directory is asked again", slept.as_secs());
         if self.population.is_some() {
             self.complete_until = Now(0);
+            self.heart.sleeps += 1;
         } else {
             self.doubt_everything();
         }
@@ -192,6 +201,7 @@ impl Keeper {
     pub(in crate::daemon) fn seal_for_good(&mut self) {
         self.await_the_seal();
         self.seal();
+        replica::save_now(self);
         self.await_the_seal();
     }
 

@@ -38,6 +38,7 @@ impl Drop for Folder {
 const CACHE: CacheConfig = CacheConfig {
     mode: CacheMode::Replica,
     max_replica: 0,
+    push: true,
     refresh: Duration::from_secs(30),
     lifetime: Duration::from_secs(60),
     negative_lifetime: Duration::from_secs(10),

@@ -17,6 +17,7 @@ fn keeper() -> Keeper {
     keeper.cache = Some(CacheConfig {
         mode: CacheMode::OnDemand,
         max_replica: 0,
+        push: true,
         refresh: Duration::from_secs(30),
         lifetime: Duration::from_secs(60),
         negative_lifetime: Duration::from_secs(10),

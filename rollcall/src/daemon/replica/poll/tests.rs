@@ -20,28 +20,24 @@ fn an_entry_counts_as_come_only_in_the_state_that_was_seen_or_a_later_one() {
 }
 
 #[test]
-fn most_of_a_large_map_does_not_go_at_once() {
-    assert!(is_mass(51, 101));
-    assert!(!is_mass(50, 101));
-    assert!(!is_mass(100, 100), "a small map may");
-}
-
-#[test]
-fn what_vanished_is_believed_when_somebody_insists_or_after_an_hour() {
-    let since = Instant::now();
-    let later = since + VANISHED_FOR;
-    assert!(!is_believed(None, true, later), "nobody was told");
-    assert!(!is_believed(Some(since), false, since));
-    assert!(is_believed(Some(since), true, since));
-    assert!(is_believed(Some(since), false, later));
-}
-
-#[test]
 fn a_dear_reading_never_waits_longer_than_the_longest_pause() {
     let ended = Instant::now().checked_sub(LONGEST).unwrap();
     let pause = Pause(Some((ended, Duration::from_secs(100))));
     assert!(pause.is_over(PAUSE, LONGEST));
     assert!(!pause.is_over(PAUSE, LONGEST * 2));
+}
+
+#[test]
+fn a_reading_that_lost_most_stays_refused_however_often_it_is_tried_again() {
+    let mut reading = Reading::default();
+    let now = Instant::now();
+    for _ in 0..5 {
+        assert!(!reading.believes_in_loss(Some(3), now), "nobody has asked since it was shown");
+        reading.has_vanished(3);
+    }
+    reading.has_vanished(4);
+    assert!(!reading.believes_in_loss(None, now), "a poll isn't for anybody's sake");
+    assert!(reading.believes_in_loss(Some(4), now), "somebody was told, and has asked");
 }
 
 #[test]

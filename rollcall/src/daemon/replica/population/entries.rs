@@ -27,8 +27,19 @@ struct Slot<B> {
     directory: u16,
     /// Whether the reading that goes on has come across it.
     marked: bool,
+    /// Whether it has come since the reading began.
+    new: bool,
     used: bool,
     body: B,
+}
+
+/// What a reading does to the number of a directory's entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::daemon::replica) struct Balance {
+    /// So many there were when it began, but for those that were deleted one by one since.
+    pub(in crate::daemon::replica) before: usize,
+    /// So many there are if what it didn't come across is gone.
+    pub(in crate::daemon::replica) after: usize,
 }
 
 impl<B: Body> Entries<B> {
@@ -44,6 +55,7 @@ impl<B: Body> Entries<B> {
             stamp: seen.stamp,
             directory,
             marked: true,
+            new: true,
             used: true,
             body: B::default(),
         };
@@ -63,7 +75,8 @@ impl<B: Body> Entries<B> {
         number
     }
 
-    fn find(&self, directory: u16, id: EntryId) -> Option<u32> {
+    /// The number of an entry, if it is known.
+    pub(super) fn find(&self, directory: u16, id: EntryId) -> Option<u32> {
         let same = |number: &u32| {
             let slot = &self.slots[*number as usize];
             slot.directory == directory && slot.id == id
@@ -109,10 +122,17 @@ impl<B: Body> Entries<B> {
         slot.stamp == seen.stamp && seen.stamp != Stamp(0)
     }
 
+    /// Takes note that an entry is there, in the state that is known. Whether it is known.
+    pub(super) fn mark(&mut self, directory: u16, id: EntryId) -> bool {
+        let Some(number) = self.find(directory, id) else { return false };
+        self.slots[number as usize].marked = true;
+        true
+    }
+
     /// Nothing of this directory has been come across yet.
     pub(super) fn unmark(&mut self, directory: u16) {
         let slots = self.slots.iter_mut().filter(|slot| slot.directory == directory);
-        slots.for_each(|slot| slot.marked = false);
+        slots.for_each(|slot| (slot.marked, slot.new) = (false, false));
     }
 
     /// What wasn't come across.
@@ -123,15 +143,41 @@ impl<B: Body> Entries<B> {
         slots.map(|(number, _)| number).collect()
     }
 
-    /// How many of a directory's entries weren't come across, and how many there are.
-    pub(super) fn missing(&self, directory: u16) -> (usize, usize) {
+    /// How many entries a directory had when the reading began, and would have after it.
+    pub(super) fn balance(&self, directory: u16) -> Balance {
         let of_it = |slot: &&Slot<B>| slot.used && slot.directory == directory;
-        let (mut missing, mut known) = (0, 0);
+        let mut balance = Balance { before: 0, after: 0 };
         for slot in self.slots.iter().filter(of_it) {
-            known += 1;
-            missing += usize::from(!slot.marked);
+            balance.before += usize::from(!slot.new);
+            balance.after += usize::from(slot.marked);
         }
-        (missing, known)
+        balance
+    }
+
+    /// How many entries a directory had when it began to be heard of, and would have without
+    /// these.
+    pub(super) fn balance_without<'a>(
+        &self,
+        directory: u16,
+        gone: impl IntoIterator<Item = &'a EntryId>,
+    ) -> Balance {
+        let of_it = |slot: &&Slot<B>| slot.used && slot.directory == directory;
+        let mut balance = Balance { before: 0, after: 0 };
+        for slot in self.slots.iter().filter(of_it) {
+            balance.before += usize::from(!slot.new);
+            balance.after += 1;
+        }
+        let known = gone.into_iter().filter(|id| self.find(directory, **id).is_some());
+        balance.after = balance.after.saturating_sub(known.count());
+        balance
+    }
+
+    /// An entry by its place: which one it is, and what it says. `Ok(None)`: there is none
+    /// any more; `Err`: nor is there at a later place.
+    pub(super) fn at(&self, place: u32) -> Result<Option<(u16, Seen, &B)>, ()> {
+        let slot = self.slots.get(place as usize).ok_or(())?;
+        let seen = Seen { id: slot.id, stamp: slot.stamp, modified: None };
+        Ok(slot.used.then_some((slot.directory, seen, &slot.body)))
     }
 
     /// The numbers of all that this host accepts.

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use common::account::{AbsolutePath, Field, Gid, Members, Name, Uid, User};
+use common::directory::subscribe::Cookie;
 use common::directory::sync::{EntryId, GroupEntry, Read, Seen, Stamp, UserEntry};
 use common::protocol::Map;
 use common::table::writer::Fact;
@@ -11,6 +12,7 @@ use super::{Population, Sink};
 
 mod claims;
 mod model;
+mod news;
 
 /// What a table would say, key by key.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -70,7 +72,7 @@ fn seen(id: u128) -> Seen {
 }
 
 /// A user with all its names, its own first.
-pub(super) fn user(id: u128, names: &[&str], uid: u32) -> Read<UserEntry> {
+pub(in crate::daemon::replica) fn user(id: u128, names: &[&str], uid: u32) -> Read<UserEntry> {
     let user = User {
         name: name(names[0]),
         uid: Uid::new(uid).unwrap(),
@@ -83,7 +85,12 @@ pub(super) fn user(id: u128, names: &[&str], uid: u32) -> Read<UserEntry> {
     Read { seen: seen(id), entry: Some(UserEntry { user, names }) }
 }
 
-pub(super) fn group(id: u128, names: &[&str], gid: u32, members: &[&str]) -> Read<GroupEntry> {
+pub(in crate::daemon::replica) fn group(
+    id: u128,
+    names: &[&str],
+    gid: u32,
+    members: &[&str],
+) -> Read<GroupEntry> {
     let members: Vec<Name> = members.iter().map(|text| name(text)).collect();
     let entry = GroupEntry {
         gid: Gid::new(gid).unwrap(),
@@ -95,7 +102,13 @@ pub(super) fn group(id: u128, names: &[&str], gid: u32, members: &[&str]) -> Rea
     Read { seen: seen(id), entry: Some(entry) }
 }
 
-fn rejected<T>(id: u128) -> Read<T> {
+/// A cookie that says this.
+pub(in crate::daemon::replica) fn cookie(text: &str) -> Cookie {
+    let bytes = postcard::to_allocvec(text.as_bytes()).unwrap();
+    postcard::from_bytes(&bytes).unwrap()
+}
+
+pub(in crate::daemon::replica) fn rejected<T>(id: u128) -> Read<T> {
     Read { seen: seen(id), entry: None }
 }
 

@@ -256,10 +256,7 @@ impl Population {
     }
 }
 
-fn in_order(
-    numbers: impl Iterator<Item = u32>,
-    order: impl Fn(u32) -> Option<usize>,
-) -> Vec<u32> {
+fn in_order(numbers: impl Iterator<Item = u32>, order: impl Fn(u32) -> Option<usize>) -> Vec<u32> {
     let mut numbers: Vec<_> = numbers.map(|number| (order(number), number)).collect();
     numbers.sort_unstable();
     numbers.into_iter().map(|(_, number)| number).collect()

@@ -1,5 +1,6 @@
 use common::table::writer::{Heartbeat, Writer};
 
+use super::super::Balance;
 use super::*;
 
 #[test]
@@ -266,10 +267,10 @@ fn a_reading_that_comes_to_its_end_tells_what_is_missing_before_it_is_removed() 
     population.put_user(1, &user(9, &["other"], 1009));
     population.begin(Map::Users, 0);
     population.put_user(0, &user(1, &["user1"], 1001));
-    assert_eq!(population.missing(Map::Users, 0), (3, 4));
-    assert_eq!(population.missing(Map::Users, 1), (0, 1));
+    assert_eq!(population.balance(Map::Users, 0), Balance { before: 4, after: 1 });
+    assert_eq!(population.balance(Map::Users, 1), Balance { before: 0, after: 1 });
     population.finish(Map::Users, 0);
-    assert_eq!(population.missing(Map::Users, 0), (0, 1));
+    assert_eq!(population.balance(Map::Users, 0), Balance { before: 1, after: 1 });
 }
 
 #[test]

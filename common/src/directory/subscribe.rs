@@ -1,0 +1,299 @@
+//! Hears of changes as they happen (RFC 4533).
+//!
+//! A subscription has two parts. In the *refresh*, the server brings the subscriber up to
+//! date: with everything there is, or, from a [`Cookie`] on, with what has changed since.
+//! Then it *persists*, and each change comes when it happens. What came, in
+//! which order and what follows from it is [`News`]; `telling.rs` makes it of what the
+//! server said.
+//!
+//! **What is gone.** A server that knows what was deleted since the cookie says so
+//! ([`News::Gone`]). One that doesn't names everything that is still there, changed or not,
+//! and then says that this was all ([`News::PresentEnds`]). A refresh without a cookie is
+//! of the second kind, even where the server doesn't say so.
+//!
+//! **Ids.** A deletion tells an id and nothing else. So an id must be the same whichever
+//! way an entry comes, by subscription or by reading, and a server that calls an
+//! entry otherwise than the entry itself does is of no use here. That is looked at in each
+//! entry that shows its id.
+//!
+//! **Cookies** count only from the end of the refresh on: servers send some earlier, before
+//! what they stand for (389 Directory Server: with the deletions, before the modifications).
+//!
+//! OpenLDAP takes another kind of server's for none, tells everything, and doesn't say that it was
+//! all. So a cookie goes only to the kind of server that it came from.
+//!
+//! **One server can't write its ids**: see [`crate::ldap::content_sync`]. Where some that are gone
+//! can't be read, those that are there are read instead ([`Directory::ids`]), which says the
+//! same the other way round: on the subscription's own server, as another one may be behind.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::{self, Sender};
+
+use super::Directory;
+use super::sync::{self, EntryId, GroupEntry, Read, Seen, UserEntry};
+use super::walk;
+use crate::config::Scope;
+use crate::deadline::Deadline;
+use crate::ldap::LdapError;
+use crate::ldap::connect::Connection;
+use crate::ldap::content_sync::REQUEST;
+use crate::ldap::filter::Filter;
+use crate::ldap::pool::Purpose;
+use crate::ldap::search::{self, Entry, Search};
+use crate::ldap::subscription::{Patience, Subscription};
+use crate::protocol::Map;
+
+mod telling;
+
+use telling::Telling;
+
+/// How long a server may take to be connected to, or for a page of ids.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// After so much silence a server is asked whether it is there; so long it has to answer.
+const PROBE: Patience =
+    Patience { silence: Duration::from_secs(30), answer: Duration::from_secs(10) };
+
+/// A place in the history of a server's content, which only servers understand.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cookie(Vec<u8>);
+
+impl std::fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cookie({})", self.0.escape_ascii())
+    }
+}
+
+impl Cookie {
+    /// One of these bytes, as a server gave them.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The one that stands for these change numbers of OpenLDAP, in the form that its own
+    /// consumer is given at its start (slapd(8), option `-c`).
+    pub(in crate::directory) fn of_numbers(numbers: &[String]) -> Option<Self> {
+        let is_number = |byte: u8| byte.is_ascii_alphanumeric() || b".#".contains(&byte);
+        let are_numbers = numbers.iter().all(|text| text.bytes().all(is_number));
+        let cookie = || Self(format!("rid=000,csn={}", numbers.join(";")).into_bytes());
+        (!numbers.is_empty() && are_numbers).then(cookie)
+    }
+}
+
+/// What a subscription tells, in the server's order.
+#[derive(Clone, Debug)]
+pub enum News<T> {
+    /// An entry is there, in this state: one of the refresh, or one that was added or modified.
+    Entry(Read<T>),
+    /// These are there, and unchanged since the cookie.
+    Present(Vec<EntryId>),
+    /// These are gone.
+    Gone(Vec<EntryId>),
+    /// What was neither an [`News::Entry`] nor [`News::Present`] since the subscription
+    /// began is gone.
+    PresentEnds,
+    /// The refresh has ended; from here on changes come as they happen.
+    Refreshed,
+    /// From here a later subscription may go on; everything before it has been told.
+    Cookie(Cookie),
+}
+
+/// Why a subscription ended, or never began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubscribeError {
+    /// The server has nothing of the kind, refuses it to this identity, or does
+    /// it in a way that is of no use; why.
+    Unsupported(String),
+    /// The cookie is of no use to this server: everything has to be read again.
+    RefreshRequired,
+    /// The connection or the server failed.
+    Failed(LdapError),
+}
+
+impl std::fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unsupported(why) => f.write_str(why),
+            Self::RefreshRequired => f.write_str("the server wants everything read again"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SubscribeError {}
+
+impl From<LdapError> for SubscribeError {
+    fn from(error: LdapError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Directory {
+    /// Whether the server says in its root DSE that it can tell changes (RFC 4533).
+    ///
+    /// # Errors
+    /// [`LdapError`]
+    pub async fn supports_push(&self, deadline: Deadline) -> Result<bool, LdapError> {
+        let filter = &Filter::present("objectClass");
+        let attributes = &["supportedControl"];
+        let search = Search { base: "", scope: Scope::Base, filter, attributes, limit: 1 };
+        let entries = self.search(search, Purpose::Lookup, deadline).await?;
+        Ok(entries.iter().flat_map(|entry| entry.values(attributes[0])).any(|oid| oid == REQUEST))
+    }
+
+    /// Hears of the users: everything since the cookie, or everything there is,
+    /// and then each change as it happens. What has come without waiting comes in one
+    /// batch. Ends only with an error; ended as well when it is dropped.
+    pub async fn subscribe_users(
+        &self,
+        cookie: Option<Cookie>,
+        to: Sender<Vec<News<UserEntry>>>,
+    ) -> SubscribeError {
+        let domain = match self.users_domain(Deadline::after(PATIENCE)).await {
+            Ok(domain) => domain,
+            Err(error) => return error.into(),
+        };
+        let attributes = sync::with_marks(self.schema.user_attributes());
+        let read = |entry: &Entry, seen| self.read_user(entry, seen, &domain);
+        let what = (Map::Users, &self.schema.users(), attributes.as_slice());
+        self.subscribe(what, cookie, read, to).await
+    }
+
+    /// Hears of the groups, likewise.
+    pub async fn subscribe_groups(
+        &self,
+        cookie: Option<Cookie>,
+        to: Sender<Vec<News<GroupEntry>>>,
+    ) -> SubscribeError {
+        let attributes = sync::with_marks(self.schema.group_attributes());
+        let read = |entry: &Entry, seen| self.read_group(entry, seen);
+        let what = (Map::Groups, &self.schema.groups(), attributes.as_slice());
+        self.subscribe(what, cookie, read, to).await
+    }
+
+    async fn subscribe<T>(
+        &self,
+        (map, filter, attributes): (Map, &Filter, &[&str]),
+        cookie: Option<Cookie>,
+        read: impl Fn(&Entry, Seen) -> (Read<T>, usize),
+        to: Sender<Vec<News<T>>>,
+    ) -> SubscribeError {
+        let mut telling = Telling::new(cookie.is_some());
+        let deadline = Deadline::after(PATIENCE);
+        let (base, scope) = match self.place_of(map, deadline).await {
+            Ok(place) => place,
+            Err(error) => return error.into(),
+        };
+        let mut place = match self.pool.reading_place(deadline).await {
+            Ok(place) => place,
+            Err(error) => return error.into(),
+        };
+        if let Some(cookie) = &cookie
+            && let Err(error) = fits(cookie, &mut place.connection, deadline).await
+        {
+            return error;
+        }
+        let search = Search { base, scope, filter, attributes, limit: 0 };
+        let cookie = cookie.map(|cookie| cookie.0);
+        let start = Subscription::start(&place.connection, search, cookie, PROBE);
+        let mut subscription = match walk::until(deadline, start).await {
+            Ok(subscription) => subscription,
+            Err(error) => return error.into(),
+        };
+        let server = place.connection.server;
+        let error = loop {
+            if let Err(error) =
+                self.hear(&mut subscription, &mut telling, (map, server), &read, &to).await
+            {
+                break error;
+            }
+        };
+        if error == SubscribeError::Failed(LdapError::TimedOut) {
+            self.pool.fell_silent(&place.connection, PROBE.answer);
+        }
+        error
+    }
+
+    /// Waits for the next thing that the server says, and tells it with all that has come
+    /// besides.
+    async fn hear<T>(
+        &self,
+        subscription: &mut Subscription<'_>,
+        telling: &mut Telling<T>,
+        of: (Map, usize),
+        read: impl Fn(&Entry, Seen) -> (Read<T>, usize),
+        to: &Sender<Vec<News<T>>>,
+    ) -> Result<(), SubscribeError> {
+        let mut next = subscription.next().await;
+        let end = loop {
+            match next {
+                Ok(said) => telling.hear(said, &read)?,
+                Err(end) => break Some(end),
+            }
+            if telling.is_full() || telling.owes_ids() {
+                break None;
+            }
+            next = tokio::select! {
+                biased;
+                next = subscription.next() => next,
+                () = std::future::ready(()) => break None,
+            };
+        };
+        // What was said before an end is told before it.
+        tell(telling, to).await?;
+        if telling.owes_ids() {
+            self.tell_ids(of, to).await?;
+            telling.ids_are_told();
+            tell(telling, to).await?;
+        }
+        end.map_or(Ok(()), |end| Err(telling.why(end)))
+    }
+
+    /// Tells which entries there are on this server, and none of another one's.
+    async fn tell_ids<T>(
+        &self,
+        (map, server): (Map, usize),
+        to: &Sender<Vec<News<T>>>,
+    ) -> Result<(), LdapError> {
+        let (sender, mut batches) = mpsc::channel::<Vec<Seen>>(1);
+        let gather = async {
+            let mut ids = Vec::new();
+            while let Some(batch) = batches.recv().await {
+                ids.extend(batch.iter().map(|seen| seen.id));
+            }
+            ids
+        };
+        let (read, ids) = tokio::join!(self.ids(map, PATIENCE, sender), gather);
+        if read?.server != server {
+            return Err(LdapError::Connect("another server has taken over".into()));
+        }
+        let told = to.send(vec![News::Present(ids)]).await;
+        told.map_err(|_| LdapError::Protocol("nobody wants the rest"))
+    }
+}
+
+async fn tell<T>(telling: &mut Telling<T>, to: &Sender<Vec<News<T>>>) -> Result<(), LdapError> {
+    let batch = telling.batch();
+    if batch.is_empty() {
+        return Ok(());
+    }
+    to.send(batch).await.map_err(|_| LdapError::Protocol("nobody wants the rest"))
+}
+
+/// Whether the server is of the kind that a cookie came from: OpenLDAP says in its root DSE
+/// what it is, and in its cookies.
+async fn fits(
+    cookie: &Cookie,
+    connection: &mut Connection,
+    deadline: Deadline,
+) -> Result<(), SubscribeError> {
+    let filter = &Filter::present("objectClass");
+    let attributes = &["objectClass"];
+    let search = Search { base: "", scope: Scope::Base, filter, attributes, limit: 1 };
+    let entries = search::run(connection, search, deadline).await?;
+    let mut classes = entries.iter().flat_map(|entry| entry.values(attributes[0]));
+    let is_openldap = classes.any(|class| class.eq_ignore_ascii_case("OpenLDAProotDSE"));
+    let is_openldaps = [b"rid=".as_slice(), b"csn="].iter().any(|it| cookie.0.starts_with(it));
+    if is_openldap == is_openldaps { Ok(()) } else { Err(SubscribeError::RefreshRequired) }
+}

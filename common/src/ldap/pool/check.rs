@@ -1,0 +1,22 @@
+//! Whether anybody answers on a connection.
+
+use crate::config::Scope;
+use crate::deadline::Deadline;
+use crate::ldap::LdapError;
+use crate::ldap::connect::Connection;
+use crate::ldap::filter::Filter;
+use crate::ldap::search::{self, Search};
+
+/// Asks for nothing of the root DSE (RFC 4512 section 5.1), which costs a server
+/// next to nothing. That it refuses is an answer.
+pub(super) async fn answers(connection: &Connection, deadline: Deadline) -> bool {
+    let search = Search {
+        base: "",
+        scope: Scope::Base,
+        filter: &Filter::present("objectClass"),
+        attributes: &["1.1"],
+        limit: 1,
+    };
+    let result = search::run(&mut connection.clone(), search, deadline).await;
+    !matches!(result, Err(LdapError::Connect(_) | LdapError::TimedOut))
+}
