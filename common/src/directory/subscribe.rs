@@ -22,7 +22,7 @@
 //! OpenLDAP takes another kind of server's for none, tells everything, and doesn't say that it was
 //! all. So a cookie goes only to the kind of server that it came from.
 //!
-//! **One server can't write its ids**: see [`crate::ldap::content_sync`]. Where some that are gone
+//! **One server can't write its ids**: see `ldap/content_sync.rs`. Where some that are gone
 //! can't be read, those that are there are read instead ([`Directory::ids`]), which says the
 //! same the other way round: on the subscription's own server, as another one may be behind.
 
