@@ -58,8 +58,9 @@ impl LdapError {
         matches!(self, Self::Result(NO_SUCH_OBJECT, _))
     }
 
-    /// Whether it may be that nobody answered at all. A server that refuses, that can't
-    /// prove who it is or that doesn't speak as it should has answered.
+    /// Whether it may be that nobody answered at all. A server that refuses or that can't
+    /// prove who it is has answered. One that closes the connection hasn't, nor has one whose
+    /// connection the guard closes because of what it said.
     pub fn is_silence(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::TimedOut | Self::Down(_))
     }

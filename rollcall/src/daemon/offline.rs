@@ -7,7 +7,8 @@
 //!
 //! **When it decides.** Only when the attempt online has ended because nobody answered, and the
 //! pool of the user's directory says that all of its servers are silent. Any word from a server
-//! is the last word: an error, a refused reader, a certificate that can't be verified. During a
+//! is the last word: an error, a refused reader, a certificate that can't be verified. A
+//! connection that ends without a whole LDAP message isn't one, whoever ended it. During a
 //! known outage the attempt online ends at once; else the servers are looked at after
 //! [`PATIENCE`], and the attempt is given up when they turn out to be silent.
 //!
