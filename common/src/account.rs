@@ -22,7 +22,7 @@ pub const MAX_FIELD: usize = 1024;
 
 /// A text field of a passwd line: gecos. Free of `:`, NUL and control characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct Field(Box<str>);
 
 impl Field {
@@ -52,15 +52,9 @@ impl TryFrom<String> for Field {
     }
 }
 
-impl From<Field> for String {
-    fn from(field: Field) -> Self {
-        field.0.into()
-    }
-}
-
 /// An absolute path in a passwd line: home directory or shell.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct AbsolutePath(Box<str>);
 
 impl AbsolutePath {
@@ -102,12 +96,6 @@ impl TryFrom<String> for AbsolutePath {
             return Err(FieldError);
         }
         Field::try_from(text).map(|field| Self(field.0))
-    }
-}
-
-impl From<AbsolutePath> for String {
-    fn from(path: AbsolutePath) -> Self {
-        path.0.into()
     }
 }
 

@@ -28,7 +28,7 @@ macro_rules! id {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "u32", into = "u32")]
+        #[serde(try_from = "u32")]
         pub struct $type(u32);
 
         impl $type {

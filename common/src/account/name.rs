@@ -23,7 +23,7 @@ const OWN: [&str; 2] = ["root", "rollcall"];
 /// ask about them; systemd asks for the groups of `rollcall` before it starts the
 /// daemon that would have to answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct Name(Box<str>);
 
 impl Name {
@@ -91,12 +91,6 @@ impl TryFrom<String> for Name {
     fn try_from(text: String) -> Result<Self, NameError> {
         check(&text)?;
         Ok(Self(text.into()))
-    }
-}
-
-impl From<Name> for String {
-    fn from(name: Name) -> Self {
-        name.0.into()
     }
 }
 

@@ -143,7 +143,7 @@ mod tests {
     fn expand(template: &str, name: &str, domain: &str, original: Option<&str>) -> Option<String> {
         let name = Name::parse(name).unwrap();
         let values = TemplateValues { name: &name, uid: Uid::new(1001).unwrap(), domain, original };
-        Template::parse(template).unwrap().expand(&values).map(String::from)
+        Template::parse(template).unwrap().expand(&values).map(|path| path.as_str().to_owned())
     }
 
     #[test]

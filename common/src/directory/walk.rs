@@ -11,8 +11,9 @@ use crate::config::Scope;
 use crate::deadline::Deadline;
 use crate::ldap::LdapError;
 use crate::ldap::filter::Filter;
+use crate::ldap::pages::Pages;
 use crate::ldap::pool::OwnPlace;
-use crate::ldap::search::{Entry, Pages, Search};
+use crate::ldap::search::{Entry, Search};
 use crate::protocol::Map;
 
 /// A walk through a map. The server has to keep up: each page has a time limit.
@@ -77,7 +78,7 @@ impl Directory {
             change.map_or((None, None), |(change, cookie)| (Some(change), cookie));
         let search = Search { base, scope, filter, attributes, limit: 0 };
         let (page_size, may_be_empty) = (self.config.page_size, extent == Extent::Some);
-        let start = Pages::start(&mut place.connection, search, page_size, may_be_empty);
+        let start = Pages::start(&place.connection, search, page_size, may_be_empty);
         let pages = until(deadline, start).await?;
         let page_size = usize::try_from(self.config.page_size).unwrap_or(1).max(1);
         let page_ends = Deadline::after(patience);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, StdStream};
 use once_cell::sync::OnceCell;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::flow::Flow;
+use super::bypass::Bypass;
 use super::message::{self, Kind};
 use super::names::Names;
 use super::{LdapError, guard, tcp, tls};
@@ -27,6 +27,9 @@ use crate::deadline::Deadline;
 
 /// The longest answer to StartTLS; it is read before the server has shown who it is.
 const MAX_CLEAR_RESPONSE: usize = 4096;
+
+/// How much is read from a connection at once, before it is decrypted.
+const READ_AHEAD: usize = 32 << 10;
 
 /// The StartTLS request (RFC 4511 section 4.14.1), with message id 1.
 const STARTTLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
@@ -54,8 +57,8 @@ pub struct Connection {
     alive: Arc<Life>,
     /// Shared by all clones, so that [`Remote`] can tell whether there is one.
     handle: Arc<Ldap>,
-    /// What waits for the reader of its subscription, if it has one.
-    pub(super) flow: Arc<Flow>,
+    /// What goes past ldap3.
+    pub(super) bypass: Arc<Bypass>,
 }
 
 /// Whether a connection is in use.
@@ -103,7 +106,7 @@ impl Connection {
         Remote {
             alive: Arc::downgrade(&self.alive),
             handle: Arc::downgrade(&self.handle),
-            flow: Arc::downgrade(&self.flow),
+            bypass: Arc::downgrade(&self.bypass),
             private: self.private,
             server: self.server,
         }
@@ -115,7 +118,7 @@ impl Connection {
 pub struct Remote {
     alive: Weak<Life>,
     handle: Weak<Ldap>,
-    flow: Weak<Flow>,
+    bypass: Weak<Bypass>,
     private: bool,
     server: usize,
 }
@@ -129,9 +132,9 @@ impl Remote {
     /// The connection, if somebody has it and it is in use.
     pub fn connection(&self) -> Option<Connection> {
         let alive = self.alive.upgrade().filter(|alive| alive.goes_on())?;
-        let (handle, flow) = (self.handle.upgrade()?, self.flow.upgrade()?);
+        let (handle, bypass) = (self.handle.upgrade()?, self.bypass.upgrade()?);
         let (private, server) = (self.private, self.server);
-        Some(Connection { ldap: (*handle).clone(), private, server, alive, handle, flow })
+        Some(Connection { ldap: (*handle).clone(), private, server, alive, handle, bypass })
     }
 
     /// Whether it is this connection, or a clone of it.
@@ -213,6 +216,8 @@ impl Connector {
                 let config = self.tls_config()?;
                 let name = ServerName::try_from(host.clone())
                     .map_err(|_| LdapError::Tls(format!("{host:?} is not a host name")))?;
+                // rustls reads four kilobytes at a time, and a map comes in many small records.
+                let stream = BufReader::with_capacity(READ_AHEAD, stream);
                 let stream = TlsConnector::from(Arc::clone(config))
                     .connect(name, stream)
                     .await
@@ -233,12 +238,12 @@ impl Connector {
         let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(inside));
         let alive = Arc::new(Life { goes_on: AtomicBool::new(true), end: Notify::new() });
 
-        let flow = Arc::new(Flow::default());
+        let bypass = Arc::new(Bypass::default());
 
-        let (guard_alive, guard_flow) = (Arc::clone(&alive), Arc::clone(&flow));
+        let (guard_alive, guard_bypass) = (Arc::clone(&alive), Arc::clone(&bypass));
         let idle = self.idle;
         tokio::spawn(async move {
-            let end = guard::guard(stream, outside, idle, &guard_flow).await;
+            let end = guard::guard(stream, outside, idle, &guard_bypass).await;
             guard_alive.end();
             if let Err(why) = end {
                 tracing::debug!(why, "a connection ended");
@@ -255,7 +260,7 @@ impl Connector {
             driver_alive.end();
         });
         let handle = Arc::new(ldap.clone());
-        Ok(Connection { ldap, private, server: 0, alive, handle, flow })
+        Ok(Connection { ldap, private, server: 0, alive, handle, bypass })
     }
 }
 

@@ -29,6 +29,22 @@ pub(super) fn definite_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, Ma
     Ok(Some((length, 1 + count)))
 }
 
+/// Writes an element: tag, definite length, content.
+pub(super) fn push(to: &mut Vec<u8>, tag: u8, content: &[u8]) {
+    to.push(tag);
+    match u8::try_from(content.len()) {
+        Ok(length) if length < 0x80 => to.push(length),
+        _ => {
+            let digits = content.len().to_be_bytes();
+            let zeros = content.len().leading_zeros() as usize / 8;
+            let digits = &digits[zeros..];
+            to.push(0x80 | u8::try_from(digits.len()).unwrap_or(8));
+            to.extend_from_slice(digits);
+        }
+    }
+    to.extend_from_slice(content);
+}
+
 /// Moves forward over the elements of a slice.
 pub(super) struct Elements<'a>(pub(super) &'a [u8]);
 

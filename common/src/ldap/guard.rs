@@ -9,8 +9,8 @@
 //! closed connection instead, which it can cope with.
 //!
 //! Memory grows with the bytes that came, never with a length that a server
-//! announces. Of a subscription, no more is let through than its reader takes
-//! ([`Flow`]). A request that is open keeps its connection open, however long the
+//! announces. What answers a search through a whole map goes past ldap3, and no more of it is
+//! taken than its reader takes ([`Bypass`]). A request that is open keeps its connection open, however long the
 //! server says nothing. What it costs is one more copy and one more wake-up on the same
 //! thread for each message.
 
@@ -24,7 +24,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::flow::Flow;
+use super::bypass::Bypass;
 use super::message::{self, Operation};
 
 /// The longest message taken from a server: an entry with a million members.
@@ -44,7 +44,7 @@ pub(super) async fn guard<S>(
     server: S,
     ldap3: UnixStream,
     idle: Duration,
-    flow: &Flow,
+    bypass: &Bypass,
 ) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -54,7 +54,7 @@ where
     let state = Mutex::new(State { open: HashMap::new(), last_word: Instant::now() });
     tokio::select! {
         end = outward(from_ldap3, to_server, &state) => end,
-        end = inward(from_server, to_ldap3, &state, flow) => end,
+        end = inward(from_server, to_ldap3, &state, bypass) => end,
         () = silence(idle, &state) => Ok(()),
     }
 }
@@ -87,9 +87,9 @@ async fn outward(
             }
             Ok(true)
         })?;
-        to_server.write_all(bytes.first(whole)).await.map_err(|e| e.to_string())?;
+        to_server.write_all(bytes.kept(&whole)).await.map_err(|e| e.to_string())?;
         to_server.flush().await.map_err(|e| e.to_string())?;
-        bytes.drop_first(whole);
+        bytes.forget(&whole);
     }
     // ldap3's last handle is gone. TLS says good-bye in its shutdown; a server
     // that doesn't listen any more need not hear it.
@@ -101,18 +101,20 @@ async fn inward(
     mut from_server: impl AsyncRead + Unpin,
     mut to_ldap3: impl AsyncWrite + Unpin,
     state: &Mutex<State>,
-    flow: &Flow,
+    bypass: &Bypass,
 ) -> Result<(), String> {
     let mut bytes = Gathered::new();
     while bytes.read(&mut from_server).await.map_err(|e| e.to_string())? > 0 {
         let whole = bytes.whole(|message| {
             let mut state = lock(state);
             state.last_word = Instant::now();
-            admit(message, &mut state.open, flow)
+            admit(message, &mut state.open, bypass)
         })?;
-        to_ldap3.write_all(bytes.first(whole)).await.map_err(|e| e.to_string())?;
-        bytes.drop_first(whole);
-        flow.room().await;
+        if whole.kept > 0 {
+            to_ldap3.write_all(bytes.kept(&whole)).await.map_err(|e| e.to_string())?;
+        }
+        bytes.forget(&whole);
+        bypass.room().await;
     }
     Err("the server closed the connection".into())
 }
@@ -132,12 +134,12 @@ async fn silence(idle: Duration, state: &Mutex<State>) {
     }
 }
 
-/// Whether a message from the server may pass (or is left out, if it answers a
-/// request that was abandoned meanwhile).
+/// Whether a message from the server passes on to ldap3. It is left out if it goes past it, or
+/// answers a request that was abandoned meanwhile.
 fn admit(
     message: &[u8],
     open: &mut HashMap<i32, Operation>,
-    flow: &Flow,
+    bypass: &Bypass,
 ) -> Result<bool, &'static str> {
     let response = message::check_response(message)?;
     if response.id == 0 {
@@ -148,11 +150,11 @@ fn admit(
     if !response.kind.answers(*operation) {
         return Err("a response doesn't fit its request");
     }
-    if *operation == Operation::Subscription {
-        flow.let_through(message.len());
-    }
     if response.kind.is_last() {
         open.remove(&response.id);
+    } else if operation.has_a_reader() {
+        bypass.put(response.id, response.kind, message);
+        return Ok(false);
     }
     Ok(true)
 }
@@ -182,40 +184,52 @@ impl Gathered {
         from.read_buf(&mut *self.bytes).await
     }
 
-    /// Shows each whole message to `check`, which may leave one out; how many
-    /// bytes the others take together.
+    /// Shows each whole message to `check`, which may leave one out; the others move
+    /// to the front.
     fn whole(
         &mut self,
         mut check: impl FnMut(&[u8]) -> Result<bool, &'static str>,
-    ) -> Result<usize, String> {
-        let mut end = 0;
+    ) -> Result<Whole, String> {
+        let mut whole = Whole::default();
         self.wanted = 0;
-        while let Some(length) = message::length(&self.bytes[end..], MAX_MESSAGE)? {
-            let Some(message) = self.bytes.get(end..end + length) else {
+        while let Some(length) = message::length(&self.bytes[whole.seen..], MAX_MESSAGE)? {
+            let range = whole.seen..whole.seen + length;
+            let Some(message) = self.bytes.get(range.clone()) else {
                 self.wanted = length;
                 break;
             };
+            whole.seen = range.end;
             if check(message)? {
-                end += length;
-            } else {
-                self.bytes.drain(end..end + length);
+                if whole.kept < range.start {
+                    self.bytes.copy_within(range, whole.kept);
+                }
+                whole.kept += length;
             }
         }
-        Ok(end)
+        Ok(whole)
     }
 
-    fn first(&self, whole: usize) -> &[u8] {
-        &self.bytes[..whole]
+    fn kept(&self, whole: &Whole) -> &[u8] {
+        &self.bytes[..whole.kept]
     }
 
-    /// Forgets what was passed on. The memory of passwords that went out is zeroed.
-    fn drop_first(&mut self, whole: usize) {
-        self.bytes[..whole].zeroize();
-        self.bytes.drain(..whole);
+    /// Forgets what was passed on or left out. The memory of passwords that went out is zeroed.
+    fn forget(&mut self, whole: &Whole) {
+        self.bytes[..whole.seen].zeroize();
+        self.bytes.drain(..whole.seen);
         if self.bytes.is_empty() && self.bytes.capacity() > 4 * CHUNK {
             *self = Self::new();
         }
     }
+}
+
+/// How many of the first bytes are whole messages.
+#[derive(Default)]
+struct Whole {
+    /// Those that are passed on.
+    kept: usize,
+    /// With those that were left out.
+    seen: usize,
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 
 use std::str;
 
-use super::content_sync;
+use super::content_sync::{self, EntryState, Info};
 use super::elements::{
     BOOLEAN, ENUMERATED, Elements, INTEGER, Malformed, OCTET_STRING, SEQUENCE, SET, definite_length,
 };
@@ -20,10 +20,19 @@ use super::elements::{
 pub(super) enum Operation {
     Bind,
     Search,
+    /// A search for one page of what there is (RFC 2696).
+    Page,
     /// A search that goes on when all has been found (RFC 4533).
     Subscription,
     Modify,
     Extended,
+}
+
+impl Operation {
+    /// Whether what comes before its result goes past ldap3 ([`super::bypass`]).
+    pub(super) fn has_a_reader(self) -> bool {
+        matches!(self, Self::Page | Self::Subscription)
+    }
 }
 
 /// A response's kind.
@@ -46,7 +55,7 @@ impl Kind {
             Operation::Modify => self == Self::ModifyResponse,
             // ldap3 takes an intermediate response to it for the last one, and panics.
             Operation::Extended => self == Self::ExtendedResponse,
-            Operation::Search | Operation::Subscription => matches!(
+            Operation::Search | Operation::Page | Operation::Subscription => matches!(
                 self,
                 Self::SearchEntry | Self::SearchReference | Self::SearchDone | Self::Intermediate
             ),
@@ -75,6 +84,8 @@ const REFERRAL: u8 = 0xa3;
 const SASL_CREDENTIALS: u8 = 0x87;
 const RESPONSE_NAME: u8 = 0x8a;
 const RESPONSE_VALUE: u8 = 0x8b;
+
+const NO_VALUE: Malformed = "a control or a message has no value";
 
 /// The control whose value ldap3 reads without checks (RFC 2696).
 const PAGED_RESULTS: &[u8] = b"1.2.840.113556.1.4.319";
@@ -131,6 +142,13 @@ pub(super) fn check_response(message: &[u8]) -> Result<Response, Malformed> {
     Ok(Response { id, kind, result })
 }
 
+/// What is in a message that was checked: its operation's content, and the controls.
+pub(super) fn open(message: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+    let mut parts = Elements(Elements(message).expect(SEQUENCE)?);
+    let (_id, (_kind, content)) = (parts.next()?, parts.next()?);
+    Ok((content, parts.optional(CONTROLS)?.unwrap_or_default()))
+}
+
 /// `LDAPResult` and what a bind or extended response adds to it.
 fn ldap_result(elements: &mut Elements<'_>) -> Result<u32, Malformed> {
     let code = elements.small_number(ENUMERATED)?;
@@ -171,36 +189,60 @@ fn search_entry(elements: &mut Elements<'_>) -> Result<(), Malformed> {
 }
 
 fn intermediate(elements: &mut Elements<'_>) -> Result<(), Malformed> {
+    sync_info(elements)?;
+    elements.end()
+}
+
+/// What an intermediate response (RFC 4511 section 4.13) says of changes, if that is what it is about.
+pub(super) fn sync_info<'a>(elements: &mut Elements<'a>) -> Result<Option<Info<'a>>, Malformed> {
     let name = elements.optional(0x80)?;
     let value = elements.optional(0x81)?;
-    if name == Some(content_sync::INFO.as_bytes()) {
-        content_sync::read_info(value.ok_or("a message has no value")?)?;
+    if name != Some(content_sync::INFO.as_bytes()) {
+        return Ok(None);
     }
-    elements.end()
+    content_sync::read_info(value.ok_or(NO_VALUE)?).map(Some)
 }
 
 fn check_controls(controls: &[u8]) -> Result<(), Malformed> {
     let mut controls = Elements(controls);
     while !controls.is_empty() {
-        let mut control = Elements(controls.expect(SEQUENCE)?);
-        let oid = control.expect(OCTET_STRING)?;
-        str::from_utf8(oid).map_err(|_| "a text isn't UTF-8")?;
-        if control.optional(BOOLEAN)?.is_some_and(|flag| flag.len() != 1) {
-            return Err("a truth value is not of one byte");
-        }
-        let value = control.optional(OCTET_STRING)?;
-        control.end()?;
+        let (oid, value) = control(&mut controls)?;
         if oid == PAGED_RESULTS {
-            let mut outer = Elements(value.ok_or("a control has no value")?);
+            let mut outer = Elements(value.ok_or(NO_VALUE)?);
             let mut pair = Elements(outer.expect(SEQUENCE)?);
             pair.small_number(INTEGER)?;
             pair.expect(OCTET_STRING)?;
         }
         if oid == content_sync::STATE.as_bytes() {
-            content_sync::read_state(value.ok_or("a control has no value")?)?;
+            content_sync::read_state(value.ok_or(NO_VALUE)?)?;
         }
     }
     Ok(())
+}
+
+/// The next control: its name and value.
+fn control<'a>(controls: &mut Elements<'a>) -> Result<(&'a [u8], Option<&'a [u8]>), Malformed> {
+    let mut control = Elements(controls.expect(SEQUENCE)?);
+    let oid = control.expect(OCTET_STRING)?;
+    str::from_utf8(oid).map_err(|_| "a text isn't UTF-8")?;
+    if control.optional(BOOLEAN)?.is_some_and(|flag| flag.len() != 1) {
+        return Err("a truth value is not of one byte");
+    }
+    let value = control.optional(OCTET_STRING)?;
+    control.end()?;
+    Ok((oid, value))
+}
+
+/// What the controls of an entry say became of it, if they do.
+pub(super) fn sync_state(controls: &[u8]) -> Result<Option<EntryState<'_>>, Malformed> {
+    let mut controls = Elements(controls);
+    while !controls.is_empty() {
+        let (oid, value) = control(&mut controls)?;
+        if oid == content_sync::STATE.as_bytes() {
+            return content_sync::read_state(value.ok_or(NO_VALUE)?).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// What a request of ours is: its id, and the operation or (`Err`) the id that
@@ -211,8 +253,7 @@ pub(super) fn read_request(message: &[u8]) -> Option<(i32, Result<Operation, i32
     let (tag, content) = elements.next().ok()?;
     let operation = match tag {
         0x60 => Ok(Operation::Bind),
-        0x63 if asks_for_changes(&mut elements) => Ok(Operation::Subscription),
-        0x63 => Ok(Operation::Search),
+        0x63 => Ok(kind_of_search(&mut elements)),
         0x66 => Ok(Operation::Modify),
         0x77 => Ok(Operation::Extended),
         0x50 => Err(content.iter().fold(0, |n, &byte| n << 8 | i32::from(byte))),
@@ -221,16 +262,18 @@ pub(super) fn read_request(message: &[u8]) -> Option<(i32, Result<Operation, i32
     Some((id, operation))
 }
 
-/// Whether the controls of a request say that it is a subscription.
-fn asks_for_changes(elements: &mut Elements<'_>) -> bool {
-    let Ok(Some(controls)) = elements.optional(CONTROLS) else { return false };
+/// What the controls of a search say that it is.
+fn kind_of_search(elements: &mut Elements<'_>) -> Operation {
+    let Ok(Some(controls)) = elements.optional(CONTROLS) else { return Operation::Search };
     let mut controls = Elements(controls);
     while let Ok(control) = controls.expect(SEQUENCE) {
-        if Elements(control).expect(OCTET_STRING) == Ok(content_sync::REQUEST.as_bytes()) {
-            return true;
+        match Elements(control).expect(OCTET_STRING) {
+            Ok(oid) if oid == content_sync::REQUEST.as_bytes() => return Operation::Subscription,
+            Ok(PAGED_RESULTS) => return Operation::Page,
+            _ => {}
         }
     }
-    false
+    Operation::Search
 }
 
 #[cfg(test)]

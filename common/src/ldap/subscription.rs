@@ -7,22 +7,23 @@
 //! taken for gone. What comes meanwhile counts as an answer.
 //!
 //! ldap3's memory: it keeps the number of each search for ever, so one number for each
-//! time that the root DSE is asked for (8 MB in a year of silence), and nothing for a
-//! message of the subscription that was taken. How many may wait is bounded in
-//! `flow.rs`.
+//! time that the root DSE is asked for (8 MB in a year of silence). What the subscription
+//! tells goes past it, and how much may wait is bounded (`bypass.rs`).
 
 use std::time::Duration;
 
-use lber::structure::{PL, StructureTag};
-use ldap3::ResultEntry;
-use ldap3::controls::{Control, MakeCritical, RawControl, RefreshMode, SyncRequest};
+use ldap3::controls::{MakeCritical, RawControl, RefreshMode, SyncRequest};
 use tokio::time::sleep;
 
 use super::LdapError;
+use super::bulk::Bulk;
+use super::bypass::Message;
 use super::connect::Connection;
-use super::content_sync::{self, Ids, InfoKind, State};
+use super::content_sync::{Ids, InfoKind, State};
+use super::elements::Elements;
 use super::filter::Filter;
-use super::search::{self, Entry, Running, Search};
+use super::message::{self, Kind};
+use super::search::{self, Entry, Search};
 use crate::config::Scope;
 use crate::deadline::Deadline;
 
@@ -37,7 +38,7 @@ pub(crate) struct Patience {
 
 /// A subscription. Given up on the server when dropped.
 pub(crate) struct Subscription<'a> {
-    running: Running<'a>,
+    bulk: Bulk<'a>,
     connection: Connection,
     patience: Patience,
 }
@@ -105,12 +106,9 @@ impl<'a> Subscription<'a> {
     ) -> Result<Self, LdapError> {
         let request =
             SyncRequest { mode: RefreshMode::RefreshAndPersist, cookie, reload_hint: false };
-        let connection = connection.clone();
-        let mut ldap = connection.ldap.clone();
-        let ldap = ldap.with_controls(RawControl::from(request.critical()));
-        let (scope, filter) = (search.scope.into(), search.filter.as_str());
-        let stream = ldap.streaming_search(search.base, scope, filter, search.attributes).await?;
-        Ok(Self { running: Running::new(stream), connection, patience })
+        let control = RawControl::from(request.critical());
+        let bulk = Bulk::start(connection, search, control).await?;
+        Ok(Self { bulk, connection: connection.clone(), patience })
     }
 
     /// What the server says next. Cancel safe.
@@ -121,10 +119,10 @@ impl<'a> Subscription<'a> {
         loop {
             let Patience { silence, answer } = self.patience;
             let mut asker = self.connection.clone();
-            let item = tokio::select! {
+            let message = tokio::select! {
                 // First what the server said, so that its last words are heard.
                 biased;
-                item = self.running.next() => item?,
+                message = self.bulk.next() => message?,
                 () = self.connection.retired() => {
                     let why = "the connection was taken out of use".into();
                     return Err(LdapError::Connect(why).into());
@@ -134,21 +132,17 @@ impl<'a> Subscription<'a> {
                     Err(error) => return Err(error.into()),
                 }
             };
-            return self.read(item).await;
+            let Some(message) = message else {
+                // Never waits: the end is here.
+                let result = self.bulk.finish().await;
+                return Err(Ended::Result(result.rc, result.text));
+            };
+            return match message.kind {
+                Kind::SearchEntry => read_entry(message),
+                Kind::Intermediate => read_info(&message),
+                _ => Ok(Said { what: What::Reference, cookie: None }),
+            };
         }
-    }
-
-    async fn read(&mut self, item: Option<ResultEntry>) -> Result<Said, Ended> {
-        self.connection.flow.take();
-        let Some(item) = item else {
-            // Never waits: the end is here.
-            let result = self.running.finish().await;
-            return Err(Ended::Result(result.rc, result.text));
-        };
-        if item.is_ref() {
-            return Ok(Said { what: What::Reference, cookie: None });
-        }
-        if item.is_intermediate() { read_info(item.0) } else { read_entry(item) }
     }
 }
 
@@ -167,20 +161,11 @@ async fn is_alive(
     }
 }
 
-fn read_info(message: StructureTag) -> Result<Said, Ended> {
-    const NONE: LdapError = LdapError::Protocol("a message in between that is none");
-    let parts = message.expect_constructed().ok_or(NONE)?;
-    let part = |id| {
-        parts.iter().find_map(|part| match &part.payload {
-            PL::P(bytes) if part.id == id => Some(bytes.as_slice()),
-            _ => None,
-        })
-    };
+fn read_info(message: &Message) -> Result<Said, Ended> {
+    let (content, _) = message::open(&message.bytes).map_err(LdapError::Protocol)?;
+    let info = message::sync_info(&mut Elements(content)).map_err(LdapError::Protocol)?;
     // Any server may say things that others don't know (RFC 4511 section 4.13).
-    if part(0) != Some(content_sync::INFO.as_bytes()) {
-        return Ok(Said { what: What::Nothing, cookie: None });
-    }
-    let info = content_sync::read_info(part(1).ok_or(NONE)?).map_err(LdapError::Protocol)?;
+    let Some(info) = info else { return Ok(Said { what: What::Nothing, cookie: None }) };
     let what = match info.kind {
         InfoKind::NewCookie => What::Nothing,
         InfoKind::RefreshDelete { done } => What::PhaseEnds { present: false, done },
@@ -191,17 +176,16 @@ fn read_info(message: StructureTag) -> Result<Said, Ended> {
     Ok(Said { what, cookie: info.cookie.map(<[u8]>::to_vec) })
 }
 
-fn read_entry(item: ResultEntry) -> Result<Said, Ended> {
-    let (entry, controls) = (item.0, item.1);
-    let is_state = |control: &&Control| control.1.ctype == content_sync::STATE;
-    let value = controls.iter().find(is_state).and_then(|control| control.1.val.as_deref());
-    let state = content_sync::read_state(value.ok_or(Ended::Stateless)?);
-    let state = state.map_err(LdapError::Protocol)?;
+fn read_entry(message: Message) -> Result<Said, Ended> {
+    let (_, controls) = message::open(&message.bytes).map_err(LdapError::Protocol)?;
+    let state = message::sync_state(controls).map_err(LdapError::Protocol)?;
+    let state = state.ok_or(Ended::Stateless)?;
+    let cookie = state.cookie.map(<[u8]>::to_vec);
     let one = Ids { whole: vec![state.id], cut: false };
     let what = match state.state {
         State::Present => What::Present(one),
         State::Delete => What::Gone(one),
-        State::Add | State::Modify => What::Entry(state.id, Entry::new(entry)?),
+        State::Add | State::Modify => What::Entry(state.id, Entry::in_message(message.bytes)?),
     };
-    Ok(Said { what, cookie: state.cookie.map(<[u8]>::to_vec) })
+    Ok(Said { what, cookie })
 }

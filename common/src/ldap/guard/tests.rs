@@ -1,14 +1,22 @@
+use std::sync::Arc;
+
 use super::*;
 
 const IDLE: Duration = Duration::from_secs(900);
 
+type Task = tokio::task::JoinHandle<Result<(), String>>;
+
 /// A guard between a server's end and ldap3's end.
-fn guarded(
-    idle: Duration,
-) -> (UnixStream, UnixStream, tokio::task::JoinHandle<Result<(), String>>) {
+fn guarded(idle: Duration) -> (UnixStream, UnixStream, Task) {
+    guarded_past(idle, &Arc::default())
+}
+
+/// The same with this way past ldap3.
+fn guarded_past(idle: Duration, bypass: &Arc<Bypass>) -> (UnixStream, UnixStream, Task) {
     let (server, inside) = UnixStream::pair().unwrap();
     let (ldap3, other) = UnixStream::pair().unwrap();
-    let task = tokio::spawn(async move { guard(inside, other, idle, &Flow::default()).await });
+    let bypass = Arc::clone(bypass);
+    let task = tokio::spawn(async move { guard(inside, other, idle, &bypass).await });
     (server, ldap3, task)
 }
 
@@ -110,7 +118,12 @@ async fn a_connection_without_a_word_is_closed() {
 
 /// A search request with this id and the Sync Request control.
 fn subscription_request(id: u8) -> Vec<u8> {
-    let oid = super::super::content_sync::REQUEST.as_bytes();
+    request_with(id, super::super::content_sync::REQUEST)
+}
+
+/// A search request with this id and a control.
+fn request_with(id: u8, control: &str) -> Vec<u8> {
+    let oid = control.as_bytes();
     let length = |more: usize| u8::try_from(oid.len() + more).unwrap();
     let mut whole = search_request(id);
     whole.extend([0xa0, length(4), 0x30, length(2), 4, length(0)]);
@@ -130,15 +143,38 @@ fn sync_info(id: u8, value: &[u8]) -> Vec<u8> {
 
 #[tokio::test(start_paused = true)]
 async fn a_subscription_may_be_silent_for_as_long_as_nothing_changes() {
-    let (mut server, mut ldap3, task) = guarded(Duration::from_secs(10));
+    let bypass = Arc::default();
+    let (mut server, mut ldap3, task) = guarded_past(Duration::from_secs(10), &bypass);
+    let reader = bypass.reader();
     ldap3.write_all(&subscription_request(1)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1000)).await;
     assert!(!task.is_finished());
     let info = sync_info(1, &[0x80, 1, b'c']);
     server.write_all(&info).await.unwrap();
-    let mut seen = vec![0; info.len()];
-    ldap3.read_exact(&mut seen).await.unwrap();
-    assert_eq!(seen, info);
+    reader.came().await;
+    assert_eq!(&*reader.take(1).unwrap().bytes, info);
+}
+
+#[tokio::test]
+async fn what_a_page_finds_goes_past_ldap3_and_its_result_does_not() {
+    for control in ["1.2.840.113556.1.4.319", super::super::content_sync::REQUEST] {
+        let bypass = Arc::default();
+        let (mut server, mut ldap3, _task) = guarded_past(IDLE, &bypass);
+        let reader = bypass.reader();
+        ldap3.write_all(&request_with(1, control)).await.unwrap();
+        server.read_exact(&mut vec![0; request_with(1, control).len()]).await.unwrap();
+        open_search(&mut server, &mut ldap3, 2).await;
+        let entry = |id| vec![0x30, 9, 2, 1, id, 0x64, 4, 4, 0, 0x30, 0];
+        let said = [entry(1), entry(2), entry(1), search_done(2), search_done(1)];
+        server.write_all(&said.concat()).await.unwrap();
+        let shown = [entry(2), search_done(2), search_done(1)].concat();
+        let mut seen = vec![0; shown.len()];
+        ldap3.read_exact(&mut seen).await.unwrap();
+        assert_eq!(seen, shown);
+        let passed: Vec<_> = std::iter::from_fn(|| reader.take(1)).collect();
+        assert_eq!(passed.len(), 2);
+        assert!(passed.iter().all(|message| *message.bytes == *entry(1)));
+    }
 }
 
 #[tokio::test]
@@ -150,31 +186,23 @@ async fn news_that_are_not_well_formed_end_the_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_news_are_taken_than_somebody_reads() {
-    let (mut server, inside) = UnixStream::pair().unwrap();
-    let (mut ldap3, other) = UnixStream::pair().unwrap();
-    let flow = std::sync::Arc::new(Flow::default());
-    let own = std::sync::Arc::clone(&flow);
-    tokio::spawn(async move { guard(inside, other, IDLE, &own).await });
+    let bypass = Arc::default();
+    let (mut server, mut ldap3, _task) = guarded_past(IDLE, &bypass);
+    let reader = bypass.reader();
     ldap3.write_all(&subscription_request(1)).await.unwrap();
     server.read_exact(&mut vec![0; subscription_request(1).len()]).await.unwrap();
-    let (mut reader, _writer) = ldap3.into_split();
-    // What ldap3 takes at once and keeps; nobody asks it for anything.
-    let kept = tokio::spawn(async move {
-        let mut bytes = vec![0; 1 << 20];
-        let mut kept = 0;
-        while let Ok(Ok(more)) = timeout(Duration::from_secs(5), reader.read(&mut bytes)).await {
-            kept += more;
-            if kept > 8 << 20 {
-                break;
-            }
-        }
-        kept
-    });
     let message = sync_info(1, &[0x80, 1, b'c']).repeat(1000);
-    let send = async {
-        loop {
-            server.write_all(&message).await.unwrap();
-        }
-    };
-    tokio::select! { () = send => {}, kept = kept => assert!(kept.unwrap() < 5 << 20) }
+    let mut sent = 0;
+    // Whoever sends has to wait, and nothing else happens then.
+    while let Ok(result) = timeout(Duration::from_secs(5), server.write_all(&message)).await {
+        result.unwrap();
+        sent += message.len();
+        assert!(sent < 8 << 20);
+    }
+    let mut taken = 0;
+    while let Some(message) = reader.take(1) {
+        taken += message.bytes.len();
+    }
+    assert!((4 << 20..5 << 20).contains(&taken), "{taken} bytes waited");
+    timeout(Duration::from_secs(5), server.write_all(&message)).await.unwrap().unwrap();
 }

@@ -30,14 +30,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
-use common::account::{Gid, Name, User};
+use common::account::{Gid, Name};
 use common::directory::subscribe::Cookie;
 use common::directory::sync::{EntryId, GroupEntry, Read, Seen, UserEntry};
 use common::protocol::Map;
-use serde::{Deserialize, Serialize};
 
 mod claims;
 mod entries;
+mod facts;
 mod names;
 mod news;
 mod saved;
@@ -51,6 +51,7 @@ pub(super) use saved::{Corrupt, Place, Record};
 
 use claims::Claims;
 use entries::{Body, Entries};
+use facts::{Bytes, GroupFacts, UserFacts};
 use names::Names;
 use news::Hearing;
 #[cfg(test)]
@@ -95,25 +96,6 @@ enum Dirty {
     GidsOf(Box<str>),
 }
 
-/// An account in as few bytes as postcard needs; none: this host rejects the entry.
-type Bytes = Box<[u8]>;
-
-/// What a user's bytes say.
-#[derive(Serialize, Deserialize)]
-struct UserFacts {
-    user: User,
-    /// Its other names.
-    others: Vec<Name>,
-}
-
-/// What a group's bytes say.
-#[derive(Serialize, Deserialize)]
-struct GroupFacts {
-    /// `None`: nobody finds it.
-    name: Option<Name>,
-    others: Vec<Name>,
-}
-
 /// A group.
 #[derive(Default, PartialEq, Eq)]
 struct GroupBody {
@@ -137,45 +119,11 @@ impl Body for GroupBody {
     }
 }
 
-impl UserFacts {
-    fn of(bytes: &Bytes) -> Option<Self> {
-        if bytes.is_empty() { None } else { postcard::from_bytes(bytes).ok() }
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        [&self.user.name].into_iter().chain(&self.others).map(Name::as_str)
-    }
-}
-
-impl GroupFacts {
-    fn of(body: &GroupBody) -> Option<Self> {
-        if body.facts.is_empty() { None } else { postcard::from_bytes(&body.facts).ok() }
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.name.iter().chain(&self.others).map(Name::as_str)
-    }
-}
-
-fn bytes_of(facts: &impl Serialize) -> Bytes {
-    // These types are made of what can be written; without bytes an entry would
-    // be a rejected one.
-    postcard::to_allocvec(facts).unwrap_or_default().into()
-}
-
-/// All names but one.
-fn others(names: &[Name], own: &Name) -> Vec<Name> {
-    names.iter().filter(|name| *name != own).cloned().collect()
-}
-
 impl Population {
     /// Takes a user in, as the directory of this number, in the order of the
     /// configuration, has it now.
     pub(in crate::daemon) fn put_user(&mut self, directory: u16, read: &Read<UserEntry>) {
-        let new = read.entry.as_ref().map_or_else(Bytes::default, |entry| {
-            let others = others(&entry.names, &entry.user.name);
-            bytes_of(&UserFacts { user: entry.user.clone(), others })
-        });
+        let new = read.entry.as_ref().map_or_else(Bytes::default, facts::of_user);
         self.set_user(directory, &read.seen, new);
     }
 
@@ -193,12 +141,10 @@ impl Population {
     /// Takes a group in, likewise.
     pub(in crate::daemon) fn put_group(&mut self, directory: u16, read: &Read<GroupEntry>) {
         let new = read.entry.as_ref().map_or_else(GroupBody::default, |entry| {
-            let name = entry.name.clone();
-            let others = name.as_ref().map_or_else(Vec::new, |own| others(&entry.names, own));
             let besides = entry.besides.iter().map(Name::as_str);
             let members = entry.members.iter().chain(besides);
             GroupBody {
-                facts: bytes_of(&GroupFacts { name, others }),
+                facts: facts::of_group(entry),
                 gid: entry.gid.get(),
                 listed: u32::try_from(entry.members.len()).unwrap_or(u32::MAX),
                 members: members.map(|name| self.names.intern(&self.hasher, name)).collect(),
@@ -312,8 +258,8 @@ impl Population {
         for name in facts.names() {
             self.user_names.add(self.hasher.hash_one(name), number);
         }
-        self.uids.add(self.hasher.hash_one(facts.user.uid.get()), number);
-        self.soil_user(&facts);
+        self.uids.add(self.hasher.hash_one(facts.uid), number);
+        soil_user(&mut self.dirty, &facts);
     }
 
     fn leave_user(&mut self, number: u32) {
@@ -321,24 +267,14 @@ impl Population {
         for name in facts.names() {
             self.user_names.remove(self.hasher.hash_one(name), number);
         }
-        self.uids.remove(self.hasher.hash_one(facts.user.uid.get()), number);
-        self.soil_user(&facts);
-    }
-
-    fn soil_user(&mut self, facts: &UserFacts) {
-        let Some(dirty) = &mut self.dirty else { return };
-        dirty.insert(Dirty::Uid(facts.user.uid.get()));
-        for name in facts.names() {
-            dirty.insert(Dirty::UserName(name.into()));
-            // Whether the groups lie in a user's record or in one of their own.
-            dirty.insert(Dirty::GidsOf(name.into()));
-        }
+        self.uids.remove(self.hasher.hash_one(facts.uid), number);
+        soil_user(&mut self.dirty, &facts);
     }
 
     fn replace_group(&mut self, number: u32, new: GroupBody) {
         self.changes += 1;
         let old = self.groups.body(number);
-        let (old_facts, new_facts) = (GroupFacts::of(old), GroupFacts::of(&new));
+        let (old_facts, new_facts) = (GroupFacts::of(&old.facts), GroupFacts::of(&new.facts));
         let gid_changed = old.gid != new.gid;
         let (old_gid, new_gid) = (old.gid, new.gid);
         for (facts, gid, enters) in [(&old_facts, old_gid, false), (&new_facts, new_gid, true)] {
@@ -384,6 +320,16 @@ impl Population {
         gids.sort_unstable();
         gids.dedup();
         gids
+    }
+}
+
+fn soil_user(dirty: &mut Option<BTreeSet<Dirty>>, facts: &UserFacts<'_>) {
+    let Some(dirty) = dirty else { return };
+    dirty.insert(Dirty::Uid(facts.uid));
+    for name in facts.names() {
+        dirty.insert(Dirty::UserName(name.into()));
+        // Whether the groups lie in a user's record or in one of their own.
+        dirty.insert(Dirty::GidsOf(name.into()));
     }
 }
 

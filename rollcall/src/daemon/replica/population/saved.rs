@@ -12,7 +12,8 @@ use common::directory::sync::{EntryId, Seen, Stamp};
 use common::protocol::Map;
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, GroupBody, GroupFacts, Population, UserFacts};
+use super::facts::{self, Bytes};
+use super::{GroupBody, Population};
 
 /// A piece of a population.
 #[derive(Debug, Serialize, Deserialize)]
@@ -140,7 +141,7 @@ impl Population {
             }
             Record::User { directory, id, stamp, facts } => {
                 let facts = Bytes::from(facts);
-                if !facts.is_empty() && UserFacts::of(&facts).is_none() {
+                if !facts.is_empty() && !facts::is_user(&facts) {
                     return Err(Corrupt);
                 }
                 self.set_user(directory, &seen(id, stamp), facts);
@@ -153,7 +154,7 @@ impl Population {
                     listed,
                     members: members.iter().map(|m| self.names.intern(&self.hasher, m)).collect(),
                 };
-                let is_sound = facts.is_empty() || GroupFacts::of(&body).is_some();
+                let is_sound = facts.is_empty() || facts::is_group(&body.facts);
                 if !is_sound || listed as usize > body.members.len() {
                     return Err(Corrupt);
                 }

@@ -9,7 +9,8 @@ use common::table::layout::words;
 use common::table::writer::{Change, Fact, Room};
 use common::table::{Key, NEVER};
 
-use super::{Dirty, GroupFacts, Population, UserFacts};
+use super::facts::{self, GroupFacts, UserFacts};
+use super::{Dirty, Population};
 
 /// Who is told what keys lead to: a change of the table.
 pub(in crate::daemon) trait Sink {
@@ -44,12 +45,12 @@ impl Population {
     pub(in crate::daemon) fn write_all(&mut self, sink: &mut impl Sink) -> io::Result<()> {
         let users = in_order(self.users.all(), |number| {
             let facts = UserFacts::of(self.users.body(number))?;
-            Some(sink.order_of(Key::UserName(facts.user.name.as_str().as_bytes())))
+            Some(sink.order_of(Key::UserName(facts.name.as_bytes())))
         });
         users.into_iter().try_for_each(|number| self.write_user(number, sink))?;
         let groups = in_order(self.groups.all(), |number| {
-            let name = GroupFacts::of(self.groups.body(number))?.name?;
-            Some(sink.order_of(Key::GroupName(name.as_str().as_bytes())))
+            let name = GroupFacts::of(&self.groups.body(number).facts)?.name?;
+            Some(sink.order_of(Key::GroupName(name.as_bytes())))
         });
         groups.into_iter().try_for_each(|number| self.write_group(number, sink))?;
         for name in self.names.all().filter(|name| !self.has_gids_inline(name)) {
@@ -106,21 +107,19 @@ impl Population {
         let claims = [&self.user_names, &self.uids, &self.group_names, &self.gids];
         let mut room = Room { keys: claims.map(super::Claims::len).iter().sum(), words: 0 };
         for facts in self.users.all().filter_map(|number| UserFacts::of(self.users.body(number))) {
-            let user = &facts.user;
-            let text = [user.name.as_str(), user.gecos.as_str(), user.home.as_str()];
-            let text: usize = text.iter().map(|text| text.len() + 1).sum();
-            let text = text + user.shell.as_str().len() + 3;
-            let gids = self.names.groups(&self.hasher, user.name.as_str()).len();
+            let text = [facts.name, facts.gecos, facts.home, facts.shell];
+            let text = text.iter().map(|text| text.len() + 1).sum::<usize>() + 2;
+            let gids = self.names.groups(&self.hasher, facts.name).len();
             room.words += 3 + words(text) + gids.div_ceil(2) + aliases(&facts.others);
         }
         for number in self.groups.all() {
             let body = self.groups.body(number);
-            let Some(GroupFacts { name: Some(name), others }) = GroupFacts::of(body) else {
+            let Some(GroupFacts { name: Some(name), others }) = GroupFacts::of(&body.facts) else {
                 continue;
             };
             let listed = &body.members[..(body.listed as usize).min(body.members.len())];
             let members: usize = listed.iter().map(|name| self.names.name(*name).len() + 1).sum();
-            let text = name.as_str().len() + 3 + members;
+            let text = name.len() + 3 + members;
             room.words += 3 + words(text) + words(listed.len()) + aliases(&others);
         }
         for name in self.names.all().filter(|name| !self.has_gids_inline(name)) {
@@ -145,16 +144,16 @@ impl Population {
             is_alone(candidates) || self.user_named(name) == Some(number)
         });
         let mut keys: Vec<Key<'_>> = names.map(|name| Key::UserName(name.as_bytes())).collect();
-        let uid = facts.user.uid.get();
+        let uid = facts.uid;
         if is_alone(self.uids.of(self.hasher.hash_one(uid))) {
             keys.push(Key::Uid(uid));
         } else if self.user_of(uid) == Some(number) {
             let has_it = |other: &u32| {
-                UserFacts::of(self.users.body(*other)).is_some_and(|o| o.user.uid.get() == uid)
+                UserFacts::of(self.users.body(*other)).is_some_and(|other| other.uid == uid)
             };
             // Others may have the same hash only, and then nothing is wrong.
             if self.uids.of(self.hasher.hash_one(uid)).filter(has_it).nth(1).is_some() {
-                tracing::warn!(key = uid, first = ?facts.user.name.as_str(),
+                tracing::warn!(key = uid, first = ?facts.name,
                     "the directory has several entries of one name or id; the first is taken");
             }
             keys.push(Key::Uid(uid));
@@ -162,15 +161,16 @@ impl Population {
         if keys.is_empty() {
             return Ok(());
         }
-        let gids: Vec<Gid> = self.gids_of(facts.user.name.as_str());
-        sink.put(Fact::User(&facts.user, Some(&gids)), &keys)
+        let Some(user) = facts::user(self.users.body(number)) else { return Ok(()) };
+        let gids: Vec<Gid> = self.gids_of(facts.name);
+        sink.put(Fact::User(&user, Some(&gids)), &keys)
     }
 
     /// Puts a group under all the keys that it has.
     fn write_group(&self, number: u32, sink: &mut impl Sink) -> io::Result<()> {
         let body = self.groups.body(number);
-        let Some(facts) = GroupFacts::of(body) else { return Ok(()) };
-        let Some(own) = &facts.name else { return Ok(()) };
+        let Some(facts) = GroupFacts::of(&body.facts) else { return Ok(()) };
+        let Some(own) = facts.name.and_then(|own| Name::parse(own).ok()) else { return Ok(()) };
         let names = facts.names().filter(|name| {
             let candidates = self.group_names.of(self.hasher.hash_one(name));
             is_alone(candidates) || self.group_named(name) == Some(number)
@@ -191,20 +191,21 @@ impl Population {
         }
         // They were names when they were put in.
         let members = Members::try_from(run).unwrap_or_default();
-        sink.put(Fact::Group(&Group { name: own.clone(), gid, members }), &keys)
+        sink.put(Fact::Group(&Group { name: own, gid, members }), &keys)
     }
 
     /// Whether the groups of a name lie in the record of the user of this name.
     fn has_gids_inline(&self, name: &str) -> bool {
         let winner = self.user_named(name).map(|number| self.users.body(number));
-        winner.and_then(UserFacts::of).is_some_and(|facts| facts.user.name.as_str() == name)
+        let winner = winner.and_then(|bytes| UserFacts::of(bytes));
+        winner.is_some_and(|facts| facts.name == name)
     }
 
     fn users_whose_own_name_is(&self, name: &str) -> impl Iterator<Item = u32> {
         let candidates = self.user_names.of(self.hasher.hash_one(name));
         candidates.filter(move |number| {
             let facts = UserFacts::of(self.users.body(*number));
-            facts.is_some_and(|facts| facts.user.name.as_str() == name)
+            facts.is_some_and(|facts| facts.name == name)
         })
     }
 
@@ -215,7 +216,7 @@ impl Population {
 
     fn user_of(&self, uid: u32) -> Option<u32> {
         let candidates = self.uids.of(self.hasher.hash_one(uid));
-        self.first_user(candidates, |facts| facts.user.uid.get() == uid)
+        self.first_user(candidates, |facts| facts.uid == uid)
     }
 
     fn group_named(&self, name: &str) -> Option<u32> {
@@ -231,12 +232,12 @@ impl Population {
     fn first_user(
         &self,
         candidates: impl Iterator<Item = u32>,
-        claims: impl Fn(&UserFacts) -> bool,
+        claims: impl Fn(&UserFacts<'_>) -> bool,
     ) -> Option<u32> {
         let ranked = candidates.filter_map(|number| {
             let facts = UserFacts::of(self.users.body(number)).filter(&claims)?;
             let (directory, id) = self.users.rank(number);
-            Some(((directory, facts.user.name, id), number))
+            Some(((directory, facts.name, id), number))
         });
         ranked.min().map(|(_, number)| number)
     }
@@ -244,11 +245,11 @@ impl Population {
     fn first_group(
         &self,
         candidates: impl Iterator<Item = u32>,
-        claims: impl Fn(&GroupFacts, u32) -> bool,
+        claims: impl Fn(&GroupFacts<'_>, u32) -> bool,
     ) -> Option<u32> {
         let ranked = candidates.filter_map(|number| {
             let body = self.groups.body(number);
-            let facts = GroupFacts::of(body).filter(|facts| claims(facts, body.gid))?;
+            let facts = GroupFacts::of(&body.facts).filter(|facts| claims(facts, body.gid))?;
             let (directory, id) = self.groups.rank(number);
             Some(((directory, facts.name?, id), number))
         });
@@ -269,6 +270,6 @@ fn is_alone(mut candidates: impl Iterator<Item = u32>) -> bool {
 }
 
 /// The words of a record for each other name.
-fn aliases(others: &[Name]) -> usize {
-    others.iter().map(|name| 2 + words(name.as_str().len() + 1)).sum()
+fn aliases(others: &[&str]) -> usize {
+    others.iter().map(|name| 2 + words(name.len() + 1)).sum()
 }
