@@ -67,7 +67,8 @@ fn kind(name: &str) -> Result<Kind, String> {
 }
 
 fn task(name: &str) -> Result<String, String> {
-    let tasks = crate::measure::TASKS.iter().chain([&crate::measure::ENUMERATE]);
+    let tasks =
+        crate::measure::TASKS.iter().chain([&crate::measure::ENUMERATE, &crate::measure::OUTAGES]);
     let names: Vec<_> = tasks.map(|task| task.name).collect();
     let found = names.contains(&name) || crate::OLDER.contains(&name);
     let all = || [&names[..], &crate::OLDER].concat().join(" ");

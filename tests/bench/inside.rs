@@ -8,6 +8,7 @@ mod clock;
 mod logins;
 mod lookups;
 mod many;
+mod outages;
 mod whole;
 
 /// The argument that makes this program measure, on a host.
@@ -40,6 +41,7 @@ pub(crate) fn run(words: &[&str]) {
         "many" => many::processes(people),
         many::ONE => many::one(people, rest),
         "logins" => logins::measure(people),
+        "outages" => outages::obey(people),
         logins::ONE => logins::one(people, rest),
         other => panic!("no such task: {other}"),
     }

@@ -1,10 +1,16 @@
 //! libpam, as a login program calls it (`pam(3)`).
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr;
 
 /// `PAM_PROMPT_ECHO_OFF`
 const PROMPT_ECHO_OFF: c_int = 1;
+/// `PAM_ERROR_MSG`
+const ERROR_MSG: c_int = 3;
+/// `PAM_TEXT_INFO`
+const TEXT_INFO: c_int = 4;
+/// The item `PAM_FAIL_DELAY`.
+const FAIL_DELAY: c_int = 10;
 /// `PAM_CONV_ERR`
 const CONV_ERR: c_int = 19;
 
@@ -35,6 +41,7 @@ unsafe extern "C" {
         conversation: *const Conversation,
         pam: *mut *mut c_void,
     ) -> c_int;
+    fn pam_set_item(pam: *mut c_void, item: c_int, value: *const c_void) -> c_int;
     fn pam_end(pam: *mut c_void, status: c_int) -> c_int;
     fn pam_authenticate(pam: *mut c_void, flags: c_int) -> c_int;
     fn pam_acct_mgmt(pam: *mut c_void, flags: c_int) -> c_int;
@@ -62,6 +69,15 @@ impl Transaction {
         Self { pam, password }
     }
 
+    /// Leaves out the seconds by which libpam delays a failure so that nobody tries many
+    /// passwords (`pam_fail_delay(3)`): what is measured is how soon it was decided.
+    pub(crate) fn wait_for_nothing(&mut self) {
+        let delay: unsafe extern "C" fn(c_int, c_uint, *mut c_void) = no_delay;
+        // SAFETY: a transaction that was started; the item is a function of this type.
+        let code = unsafe { pam_set_item(self.pam, FAIL_DELAY, delay as *const c_void) };
+        assert_eq!(code, 0, "pam_set_item");
+    }
+
     /// Logs the user in: the password, and then whether they may. Gives libpam's two codes.
     pub(crate) fn log_in(&mut self) -> (c_int, c_int) {
         // SAFETY: a transaction that was started.
@@ -80,7 +96,10 @@ impl Drop for Transaction {
     }
 }
 
-/// Answers one prompt with the password.
+/// What libpam calls instead of sleeping.
+unsafe extern "C" fn no_delay(_: c_int, _: c_uint, _: *mut c_void) {}
+
+/// Answers one prompt with the password, and nothing to what is only said.
 unsafe extern "C" fn converse(
     count: c_int,
     messages: *mut *const Message,
@@ -91,7 +110,7 @@ unsafe extern "C" fn converse(
     let message = unsafe { *messages };
     // SAFETY: as above.
     let style = unsafe { (*message).style };
-    if count != 1 || style != PROMPT_ECHO_OFF {
+    if count != 1 || ![PROMPT_ECHO_OFF, ERROR_MSG, TEXT_INFO].contains(&style) {
         return CONV_ERR;
     }
     // SAFETY: calloc has no precondition.
@@ -99,10 +118,12 @@ unsafe extern "C" fn converse(
     if answer.is_null() {
         return CONV_ERR;
     }
-    // SAFETY: the password is a string as long as the transaction lives.
-    let text = unsafe { libc::strdup(password.cast()) };
-    // SAFETY: it was just allocated.
-    unsafe { (*answer).text = text };
+    if style == PROMPT_ECHO_OFF {
+        // SAFETY: the password is a string as long as the transaction lives.
+        let text = unsafe { libc::strdup(password.cast()) };
+        // SAFETY: it was just allocated.
+        unsafe { (*answer).text = text };
+    }
     // SAFETY: libpam passes a place for the answers, and frees them.
     unsafe { answers.write(answer) };
     0

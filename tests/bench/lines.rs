@@ -1,5 +1,7 @@
 //! The lines of the table: what each figure is called, and what is aimed at.
 
+mod outages;
+
 use crate::providers::Kind;
 use crate::unit::Unit::{self, Bytes, MiB, PerSecond, Plain, Time};
 
@@ -70,8 +72,12 @@ const ID: &[Aim] =
 /// MiB of the daemon beyond the table.
 const MEMORY: Than = Than::ByUsers(&[(10_000, 20.0), (100_000, 60.0)]);
 
-/// All of them.
-pub(crate) const LINES: [Line; 40] = [
+/// All of them, in their order.
+pub(crate) fn all() -> impl Iterator<Item = Line> {
+    LINES.into_iter().chain(outages::LINES.iter().flat_map(|lines| lines.iter().copied()))
+}
+
+const LINES: [Line; 43] = [
     line("warm.user", "`getpwnam_r`, warm", Time, NSCD_AND_SSSD),
     line("warm.uid", "`getpwuid_r`, warm", Time, NSCD_AND_SSSD),
     line("warm.gid", "`getgrgid_r`, 50 members, warm", Time, NSCD_AND_SSSD),
@@ -124,6 +130,15 @@ pub(crate) const LINES: [Line; 40] = [
     line("large.warm", "`getgrnam_r`, large group, warm, growing buffer", Time, NSCD),
     line("large.kept", "`getgrnam_r`, large group, warm, buffer kept", Time, NSCD),
     line("threads.warm", "`getpwnam_r`, warm, 8 threads", PerSecond, NSCD),
+    line(
+        "threads.module",
+        "the module alone, 8 threads",
+        PerSecond,
+        &[
+            replica(1.0, Than::BestPeerBy("threads.warm")),
+            on_demand(1.0, Than::BestPeerBy("threads.warm")),
+        ],
+    ),
     line("getent.first", "`getent passwd USER`, first", Time, &[]),
     line(
         "getent.warm",
@@ -172,16 +187,18 @@ pub(crate) const LINES: [Line; 40] = [
     ),
     line(
         "login.searches",
-        "searches a login",
+        "searches a login, without those of the root DSE",
         Plain,
         &[replica(1.0, Than::Number), on_demand(1.0, Than::Number)],
     ),
     line(
         "login.binds",
-        "binds a login",
+        "binds a login, without those of the searching identity",
         Plain,
         &[replica(1.0, Than::Number), on_demand(1.0, Than::Number)],
     ),
+    line("login.connections", "new connections for all of these logins", Plain, &[]),
+    line("login.reader", "binds of the searching identity for all of them", Plain, &[]),
     line(
         "many.searches",
         "searches for 1000 users looked up by 100 processes",

@@ -17,6 +17,8 @@
 //! | `login` | the same for a PAM login and a bare bind |
 //! | `load` `peers` `stand_in` | dlopen and first lookup against the modules of others |
 //! | `freshness` | from a change on the server to another answer on the host |
+//! | `outages` | lookups and logins while a server is away, and when it is back |
+//! | `talk` | a process on a host that does what it is told |
 //! | `plain` | ldap3 by itself |
 //! | `lib_c` `lib_pam` | the calls that a C program makes |
 //! | `samples` `report` | medians, and the lines of the older measurements |
@@ -31,6 +33,7 @@ mod load;
 mod login;
 mod lookup;
 mod measure;
+mod outages;
 mod packages;
 mod peers;
 mod people;
@@ -42,6 +45,7 @@ mod samples;
 mod site;
 mod stand_in;
 mod table;
+mod talk;
 mod unit;
 
 use std::process::ExitCode;
@@ -77,7 +81,8 @@ fn done(result: Result<(), String>) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) {
-    let measures: [fn(); 4] = [lookup::measure, login::measure, load::measure, freshness::measure];
+    let measures: [fn(people::People); 4] =
+        [|_| lookup::measure(), |_| login::measure(), |_| load::measure(), freshness::measure];
     let older: Vec<_> =
         OLDER.iter().zip(measures).filter(|(name, _)| arguments.wants(name)).collect();
     let only_older = arguments.tasks.iter().all(|task| OLDER.contains(&task.as_str()));
@@ -89,7 +94,7 @@ fn run(arguments: &Arguments) {
     if !older.is_empty() {
         report::heading();
         for (_, measure) in older {
-            measure();
+            measure(arguments.people);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::providers::{Kind, Provider, State};
 use crate::site::Site;
 
 /// Where each host has this program.
-const PROGRAM: &str = "/usr/local/bin/bench";
+pub(crate) const PROGRAM: &str = "/usr/local/bin/bench";
 /// How many seconds a task may take: a peer that hangs is no reason to stop.
 const PATIENCE: &str = "300";
 
@@ -62,6 +62,9 @@ pub(crate) const TASKS: [Task; 16] = [
 /// It belongs to no order: SSSD is set up anew for it.
 pub(crate) const ENUMERATE: Task = Task { name: "enumerate", of: enumerates, run: inside };
 
+/// The last one: it takes the server away, which some are a while in getting over.
+pub(crate) const OUTAGES: Task = Task { name: "outages", of: looks_up_there, run: outages };
+
 /// Only for a plot.
 pub(crate) const DISTRIBUTION: Task =
     Task { name: "distribution", of: looks_up_there, run: inside };
@@ -93,7 +96,7 @@ pub(crate) fn all(arguments: &Arguments, site: &mut Site) -> Results {
     for kind in &arguments.kinds {
         let tasks: Vec<_> = TASKS
             .iter()
-            .chain([&ENUMERATE])
+            .chain([&ENUMERATE, &OUTAGES])
             .filter(|task| (task.of)(*kind) && arguments.wants(task.name))
             .collect();
         if !tasks.is_empty() {
@@ -116,8 +119,10 @@ pub(crate) fn one(kind: Kind, tasks: &[&Task], site: &mut Site, results: &mut Re
         let started = Instant::now();
         match (task.run)(task, &mut provider, site) {
             Ok(more) => figures.extend(more),
-            Err(why) => results.missing.push(format!("{}, {}: {why}", kind.name(), task.name)),
+            Err(why) => site.failed.push(why),
         }
+        let failed = site.failed.drain(..);
+        results.missing.extend(failed.map(|why| format!("{}, {}: {why}", kind.name(), task.name)));
         let seconds = started.elapsed().as_secs_f64();
         eprintln!("{}: {}: {seconds:.1} s", kind.name(), task.name);
     }
@@ -165,13 +170,23 @@ fn counted(task: &Task, provider: &mut Provider, site: &mut Site) -> Result<Figu
 /// Logins, and what one costs the directory.
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
 fn logins(task: &Task, provider: &mut Provider, site: &mut Site) -> Result<Figures, String> {
+    // What a daemon begins with isn't of the logins.
+    site.wait_for_calm();
     let before = site.counts();
     let mut figures = inside(task, provider, site)?;
     let counts = site.counts() - before;
     let logins = figures.get("login.count").copied().unwrap_or(f64::NAN);
-    figures.insert("login.searches".into(), counts.searches as f64 / logins);
-    figures.insert("login.binds".into(), counts.binds as f64 / logins);
+    let each = |count: usize| count as f64 / logins;
+    figures.insert("login.searches".into(), each(counts.searches - counts.root_searches));
+    figures.insert("login.binds".into(), each(counts.binds - counts.reader_binds));
+    figures.insert("login.connections".into(), counts.connections as f64);
+    figures.insert("login.reader".into(), counts.reader_binds as f64);
     Ok(figures)
+}
+
+/// Lookups and logins without a server.
+fn outages(_: &Task, provider: &mut Provider, site: &mut Site) -> Result<Figures, String> {
+    crate::outages::measure(provider, site)
 }
 
 /// What the daemons take, all together.

@@ -153,7 +153,7 @@ fn switch_text(source: &str, then: &str) -> String {
 }
 
 /// The PAM stack of the logins: the module and nothing else.
-fn pam(host: &Host, module: &str) {
+pub(crate) fn pam(host: &Host, module: &str) {
     host.write("/etc/pam.d/bench", &format!("auth required {module}\naccount required {module}\n"));
     // What libpam loads besides for every login: as little as possible.
     host.write("/etc/pam.d/other", "auth required pam_deny.so\n");

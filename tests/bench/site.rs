@@ -1,6 +1,8 @@
 //! The one directory that everybody here asks, on a host of its own.
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use harness::{Counts, Directory, Host};
 use tempfile::TempDir;
@@ -14,6 +16,8 @@ pub(crate) struct Site {
     pub(crate) host: Host,
     /// The certificate of the directory's authority.
     pub(crate) ca: String,
+    /// What the task of the moment could not measure, beside what it could.
+    pub(crate) failed: Vec<String>,
     _folder: TempDir,
 }
 
@@ -29,7 +33,16 @@ impl Site {
         let ca = fs::read_to_string(host.directory().ca_file()).expect("it was written");
         host.write(crate::providers::CA_FILE, &ca);
         crate::measure::install(&host);
-        Self { people, host, ca, _folder: folder }
+        Self { people, host, ca, failed: Vec::new(), _folder: folder }
+    }
+
+    /// Waits until nobody asks the directory anything for a while, or for long enough.
+    pub(crate) fn wait_for_calm(&mut self) {
+        harness::until(Duration::from_secs(10), || {
+            let before = self.counts();
+            thread::sleep(Duration::from_millis(500));
+            (self.counts() == before).then_some(())
+        });
     }
 
     /// What the directory was asked so far.

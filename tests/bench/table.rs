@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::lines::{Aim, LINES, Line, Than};
+use crate::lines::{self, Aim, Line, Than};
 use crate::measure::Results;
 use crate::providers::Kind;
 use crate::unit::{Unit, digits};
@@ -27,7 +27,7 @@ pub(crate) fn text(results: &Results) -> String {
     text += " to best peer | aim | met |\n|---|";
     text += &"--:|".repeat(columns.len());
     text += "--:|---|---|\n";
-    for line in LINES {
+    for line in lines::all() {
         let cells: Vec<_> =
             columns.iter().map(|(_, kinds)| value(results, kinds, line.figure)).collect();
         if cells.iter().all(Option::is_none) {

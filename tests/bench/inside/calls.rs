@@ -18,7 +18,7 @@ unsafe extern "C" {
 /// changed (a `stat(2)`), and doesn't ask nscd.
 pub(super) fn configure(services: &str) {
     let services = text(services);
-    // SAFETY: two strings, which glibc copies; no other thread is there yet.
+    // SAFETY: two strings, which glibc copies; the callers have no other thread at the time.
     let code = unsafe { __nss_configure_lookup(c"passwd".as_ptr(), services.as_ptr()) };
     assert_eq!(code, 0, "passwd is a database");
 }
@@ -79,6 +79,14 @@ impl Caller {
     /// # Panics
     /// For every error: what fails has no speed.
     pub(super) fn call(&mut self, key: &Key) -> bool {
+        self.attempt(key).unwrap_or_else(|code| panic!("{key:?}: errno {code}"))
+    }
+
+    /// The same where errors are to be expected.
+    ///
+    /// # Errors
+    /// errno.
+    pub(super) fn attempt(&mut self, key: &Key) -> Result<bool, c_int> {
         loop {
             let (code, found) = match key {
                 Key::User(name) => self.passwd(|entry, buffer, size, found| {
@@ -99,15 +107,15 @@ impl Caller {
                 }),
                 Key::GroupsOf(name) => {
                     self.groups_of(name);
-                    return self.count > 0;
+                    return Ok(self.count > 0);
                 }
             };
             match code {
-                0 => return found,
+                0 => return Ok(found),
                 libc::ERANGE => self.buffer = Vec::with_capacity(2 * self.buffer.capacity()),
                 // What glibc gives for a name that nobody knows, by getpwnam_r(3).
-                libc::ENOENT | libc::ESRCH => return false,
-                code => panic!("{key:?}: errno {code}"),
+                libc::ENOENT | libc::ESRCH => return Ok(false),
+                code => return Err(code),
             }
         }
     }

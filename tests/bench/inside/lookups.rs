@@ -158,11 +158,19 @@ pub(super) fn large(people: People) {
     say("large.warm", growing);
 }
 
-/// Several threads with users of their own: lookups in a second, together.
+/// Several threads with users of their own: lookups in a second, together; and then the
+/// same without what glibc does before it asks a module.
 pub(super) fn threads(people: People) {
-    const LONG_ENOUGH: Duration = Duration::from_secs(1);
     let keys = users(people, Sample::Lookups);
     check(&keys, 0);
+    say("threads.warm", rate(&keys));
+    configure(&service());
+    check(&keys, 0);
+    say("threads.module", rate(&keys));
+}
+
+fn rate(keys: &[Key]) -> f64 {
+    const LONG_ENOUGH: Duration = Duration::from_secs(1);
     let start = Barrier::new(THREADS as usize);
     let count = |keys: &[Key]| {
         let mut caller = Caller::new();
@@ -181,12 +189,11 @@ pub(super) fn threads(people: People) {
         calls / started.elapsed().as_secs_f64()
     };
     let share = keys.len().div_ceil(THREADS as usize);
-    let rate: f64 = thread::scope(|scope| {
+    thread::scope(|scope| {
         let threads: Vec<_> =
             keys.chunks(share).map(|keys| scope.spawn(move || count(keys))).collect();
         threads.into_iter().map(|thread| thread.join().expect("it counts")).sum()
-    });
-    say("threads.warm", rate);
+    })
 }
 
 /// How the times of lookups are distributed, for a plot: quantiles.

@@ -66,7 +66,8 @@ impl State {
         })
     }
 
-    fn is_complete(&self) -> bool {
+    /// Whether what isn't in it isn't in the directory.
+    pub(crate) fn is_complete(&self) -> bool {
         self.complete_until > u64::from(Now::read().0)
     }
 }

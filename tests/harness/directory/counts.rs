@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::ops::Sub;
 
+use super::READER;
+
 /// What came over TCP; the harness's own requests come over the Unix socket.
 /// slapd writes the line of a request before it answers, so an answered
 /// request is always counted.
@@ -11,7 +13,11 @@ use std::ops::Sub;
 pub struct Counts {
     pub connections: usize,
     pub searches: usize,
+    /// Of the searches, those of the root DSE: what somebody asks of a server, not of people.
+    pub root_searches: usize,
     pub binds: usize,
+    /// Of the binds, those of [`READER`]: one for each connection that searches.
+    pub reader_binds: usize,
     pub password_changes: usize,
 }
 
@@ -19,6 +25,7 @@ impl Counts {
     pub(crate) fn of(log: &str) -> Self {
         let mut counts = Self::default();
         let mut ours = HashSet::new();
+        let reader = format!(" BIND dn=\"{}\"", READER.0);
         for line in log.lines() {
             let Some((_, rest)) = line.split_once("conn=") else { continue };
             let Some((connection, what)) = rest.split_once(' ') else { continue };
@@ -31,8 +38,10 @@ impl Counts {
                 // The harness itself.
             } else if what.contains(" SRCH base=") {
                 counts.searches += 1;
+                counts.root_searches += usize::from(what.contains(" SRCH base=\"\" scope=0 "));
             } else if what.contains(" BIND dn=") && what.contains(" method=") {
                 counts.binds += 1;
+                counts.reader_binds += usize::from(what.contains(&reader));
             } else if what.contains(" PASSMOD") {
                 counts.password_changes += 1;
             }
@@ -48,7 +57,9 @@ impl Sub for Counts {
         Self {
             connections: self.connections - before.connections,
             searches: self.searches - before.searches,
+            root_searches: self.root_searches - before.root_searches,
             binds: self.binds - before.binds,
+            reader_binds: self.reader_binds - before.reader_binds,
             password_changes: self.password_changes - before.password_changes,
         }
     }
@@ -65,7 +76,18 @@ mod tests {
                    conn=2 op=1 BIND dn=\"uid=a\" method=128\n\
                    conn=2 op=1 BIND dn=\"uid=a\" mech=SIMPLE ssf=0\n\
                    conn=2 op=2 SRCH base=\"dc=x\" scope=2\n";
-        let expected = Counts { connections: 1, searches: 1, binds: 1, password_changes: 0 };
+        let expected = Counts { connections: 1, searches: 1, binds: 1, ..Counts::default() };
         assert_eq!(Counts::of(log), expected);
+    }
+
+    #[test]
+    fn what_a_connection_begins_with_is_counted_apart() {
+        let log = "conn=2 fd=13 ACCEPT from IP=127.0.0.1:1 (IP=127.0.0.1:389)\n\
+                   conn=2 op=1 BIND dn=\"cn=reader,dc=example,dc=org\" method=128\n\
+                   conn=2 op=2 SRCH base=\"\" scope=0 deref=0 filter=\"(objectClass=*)\"\n\
+                   conn=2 op=3 BIND dn=\"uid=a\" method=128\n\
+                   conn=2 op=4 SRCH base=\"dc=x\" scope=2\n";
+        let Counts { searches, root_searches, binds, reader_binds, .. } = Counts::of(log);
+        assert_eq!([searches, root_searches, binds, reader_binds], [2, 1, 2, 1]);
     }
 }
