@@ -124,11 +124,7 @@ fn patiently(
         return Err(Unavailable::TimedOut);
     }
     let frame = encode(request, deadline)?;
-    let patience = if is_pausing && has_waited {
-        deadline.at_most(wait::UNREAD_AGAIN)
-    } else {
-        wait.patience()
-    };
+    let patience = wait.patience();
     let queue = if wait.has_stopped() { Queue::Leave } else { Queue::Wait };
     let socket = match open(path, patience, queue) {
         Err(Unavailable::TimedOut) if wait.has_stopped() => return give_up(hung, true),

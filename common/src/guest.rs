@@ -108,7 +108,8 @@ impl Drop for Call {
     fn drop(&mut self) {
         INSIDE.set(self.was_inside);
         let mut ours = 0;
-        // SAFETY: as above. It is no cancellation point itself.
+        // SAFETY: it writes the state that we had to `ours`, has no other precondition, and is no
+        // cancellation point itself (pthreads(7)).
         unsafe { pthread_setcancelstate(self.was_cancelable, &raw mut ours) };
     }
 }

@@ -21,8 +21,8 @@ use common::client::{Client, Wait};
 use common::deadline::{self, Deadline};
 use common::guest;
 use common::protocol::{Batch, Map, Request, Response};
-use common::table::View;
 use common::table::shared::{self, Shared};
+use common::table::{Heart, View};
 use libc::c_int;
 
 use crate::buffer::{Buffer, Short, Target};
@@ -152,13 +152,14 @@ pub(crate) fn lookup<R: Record>(
         Some((Err(failure), since)) => (failure, since),
         None => {
             let deadline = Deadline::after(deadline::LOOKUP);
-            let mut can_do_without = || {
-                R::IN_TABLE
-                    && table
-                        .of_any_age(|view| table::find::<R>(&view, asked, target).is_some())
-                        .unwrap_or(false)
-            };
             let heart = table.heart();
+            let mut can_do_without = || {
+                let knew = |view: View<'_>| {
+                    let is_over = heart == Heart::Unknown && view.had_everything();
+                    is_over || table::find::<R>(&view, asked, target).is_some()
+                };
+                R::IN_TABLE && table.of_any_age(knew).unwrap_or(false)
+            };
             let wait = Wait { deadline, heart, can_do_without: &mut can_do_without };
             let response = ask(&request, wait);
             let since = Instant::now();

@@ -86,7 +86,8 @@ impl List {
         }
         // SAFETY: `grow` has made place for the used ones and these.
         let first = unsafe { groups.add(used) };
-        // SAFETY: as above; nobody else uses the list during the call.
+        // SAFETY: `grow` has made place for `count` ids from there on, and glibc lets nobody else use the list
+        // during the call.
         Ok(unsafe { std::slice::from_raw_parts_mut(first.cast(), count) })
     }
 
@@ -274,6 +275,13 @@ mod tests {
 
     /// A complete table in which alice is in these groups.
     fn table(gids: &[u32]) -> (tempfile::TempDir, Writer, &'static Shared) {
+        table_until(gids, Now(Now::read().0 + 50))
+    }
+
+    fn table_until(
+        gids: &[u32],
+        complete_until: Now,
+    ) -> (tempfile::TempDir, Writer, &'static Shared) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table");
         let mut writer = Writer::create(&path, Room::default()).unwrap();
@@ -284,7 +292,7 @@ mod tests {
         }
         change.commit().unwrap();
         let alive_until = Now(Now::read().0 + 50);
-        let heart = Heartbeat { alive_until, complete_until: alive_until, heard: 1, max_stale: 1 };
+        let heart = Heartbeat { alive_until, complete_until, heard: 1, max_stale: 1 };
         writer.beat(heart);
         writer.publish().unwrap();
         let path: &'static str = path.to_str().unwrap().to_owned().leak();
@@ -345,7 +353,7 @@ mod tests {
 
     #[test]
     fn the_groups_of_who_was_never_asked_for_are_waited_for() {
-        let (_folder, mut writer, shared) = table(&[70_000]);
+        let (_folder, mut writer, shared) = table_until(&[70_000], Now(0));
         let mut change = writer.change();
         change.put(Fact::Absent, &[Key::GidsOf(b"asked")], NEVER).unwrap();
         change.commit().unwrap();

@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(count, 1);
         // SAFETY: the test's caller passes one message.
         let message = unsafe { *messages };
-        // SAFETY: the same.
+        // SAFETY: the test's caller points to a message that lives during the call.
         let style = unsafe { (*message).style };
         assert_eq!(style, 1, "PAM_PROMPT_ECHO_OFF");
         let text = if context.is_null() {

@@ -19,7 +19,9 @@ const CREW: &str = "crew:20001:alice,bob";
 const ADDRESS: &str = "10.77.0.1";
 /// What waits for nothing takes less, on a busy machine as well.
 const AT_ONCE: Duration = Duration::from_millis(250);
-/// What waits for a server takes more; one hiccup of the machine doesn't.
+/// What waits for a server takes more; one hiccup of the machine doesn't. That is all that there
+/// can be: without a daemon a lookup makes no call that waits for anything (it connects to a
+/// socket that isn't there, and maps the sealed copy), but the first one of a process loads the module.
 const ONCE: Duration = Duration::from_millis(2500);
 /// What a miss takes in the median, generously: no connection is waited for.
 const USUALLY: Duration = Duration::from_millis(2);

@@ -101,6 +101,18 @@ fn an_enumeration_does_not_fill_the_daemon() {
 }
 
 #[test]
+fn an_enumeration_does_not_fill_the_daemon_even_if_it_comes_as_one_page() {
+    let directory = users(USERS);
+    let mut host = Host::new().directory(directory).configuration("page_size = 100000").start();
+    host.run(["getent", "passwd", "u1"]).success();
+    let pid = host.daemon().pid();
+    let before = memory(pid, "VmRSS:");
+    assert_complete(&host.run(["getent", "passwd"]).success());
+    let most = memory(pid, "VmHWM:");
+    assert!(most < before + 32 * 1024, "{before} KiB before, at most {most} KiB");
+}
+
+#[test]
 fn two_enumerations_at_once_are_both_complete() {
     let host = host();
     let both = [(); 2].map(|()| {

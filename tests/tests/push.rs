@@ -2,6 +2,7 @@
 //! polls: the next poll would be an hour later.
 
 mod probe;
+mod told;
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,48 +10,9 @@ use std::thread;
 
 use harness::{BASE, Directory, DirectoryBuilder, Host, PATIENCE, User, until};
 use probe::{Running, UNAVAILABLE, install, people};
+use told::{ALICE, ALICE_DN, TOLD, await_status, host, user_dn, users};
 
-const REPLICA: &str = "mode = \"replica\"\nrefresh = 3600\n";
-const TOLD: &str = "the server tells of changes below \"dc=example,dc=org\" as they happen";
-const ALICE: &str = "alice:10001:20001:alice:/home/alice:/bin/sh";
-const ALICE_DN: &str = "uid=alice,ou=people,dc=example,dc=org";
 const CREW_DN: &str = "cn=crew,ou=groups,dc=example,dc=org";
-
-fn host(people: DirectoryBuilder) -> Host {
-    let mut host = install(Host::new().directory(people).cache(REPLICA).start());
-    host.wait_for_log(TOLD, PATIENCE);
-    host.daemon().wait_until_complete();
-    host
-}
-
-fn users(count: u32) -> DirectoryBuilder {
-    people().people((0..count).map(|n| User::new(&format!("u{n}")).uid(11_000 + n)))
-}
-
-fn user_dn(n: u32) -> String {
-    format!("uid=u{n},ou=people,{BASE}")
-}
-
-#[track_caller]
-fn await_answer(probe: &mut Running, question: &str, expected: &str) {
-    let mut answer = String::new();
-    let seen = until(PATIENCE, || {
-        answer = probe.ask(question);
-        (answer == expected).then_some(())
-    });
-    assert!(seen.is_some(), "{question}: {answer} instead of {expected}");
-}
-
-fn status(host: &Host) -> String {
-    host.run(["rollcall", "status"]).success()
-}
-
-/// Waits until a line of `rollcall status` says this.
-#[track_caller]
-fn await_status(host: &Host, text: &str) {
-    let said = until(PATIENCE, || status(host).contains(text).then_some(()));
-    assert!(said.is_some(), "no {text:?} in:\n{}", status(host));
-}
 
 /// How many entries a directory with `monitored()` has sent so far.
 fn entries_sent(directory: &Directory) -> u64 {
@@ -74,14 +36,14 @@ fn users_change(people: DirectoryBuilder) {
     let mut probe = Running::start(&host);
     let directory = host.directory();
     directory.add_user(&User::new("carl").uid(10_007).gid(20_001));
-    await_answer(&mut probe, "user carl", "carl:10007:20001:carl:/home/carl:/bin/sh");
+    probe.await_answer("user carl", "carl:10007:20001:carl:/home/carl:/bin/sh");
     directory.replace(ALICE_DN, "loginShell", &["/bin/zsh"]);
-    await_answer(&mut probe, "uid 10001", &ALICE.replace("/bin/sh", "/bin/zsh"));
+    probe.await_answer("uid 10001", &ALICE.replace("/bin/sh", "/bin/zsh"));
     directory.rename(ALICE_DN, "uid=ally");
-    await_answer(&mut probe, "user alice", "none");
+    probe.await_answer("user alice", "none");
     assert!(probe.ask("user ally").starts_with("ally:10001:"));
     directory.delete(&format!("uid=ally,ou=people,{BASE}"));
-    await_answer(&mut probe, "user ally", "none");
+    probe.await_answer("user ally", "none");
     assert_eq!(probe.ask("uid 10001"), "none");
     probe.end();
 }
@@ -102,10 +64,10 @@ fn a_removed_member_and_a_deleted_group_are_seen_without_a_poll() {
     let mut probe = Running::start(&host);
     assert_eq!(probe.ask("groups alice"), "1 20001 20002");
     host.directory().remove_value(CREW_DN, "memberUid", "alice");
-    await_answer(&mut probe, "groups alice", "1 20002");
+    probe.await_answer("groups alice", "1 20002");
     assert_eq!(probe.ask("group crew"), "crew:20001:bob");
     host.directory().delete(&format!("cn=editors,ou=groups,{BASE}"));
-    await_answer(&mut probe, "groups alice", "1");
+    probe.await_answer("groups alice", "1");
     assert_eq!(probe.ask("gid 20002"), "none");
     probe.end();
 }
@@ -126,7 +88,7 @@ fn of_a_burst_every_change_is_seen_and_the_last_state_is_right() {
         let expected = format!("u{n}:{}:20000:u{n}:/home/u{n}:/bin/s1", 11_000 + n);
         let gid = probe.ask(&format!("user u{n}"));
         let gid = gid.split(':').nth(2).expect("an account");
-        await_answer(&mut probe, &format!("user u{n}"), &expected.replace("20000", gid));
+        probe.await_answer(&format!("user u{n}"), &expected.replace("20000", gid));
     }
     probe.end();
 }
@@ -151,6 +113,7 @@ fn after_a_restart_only_the_changes_travel() {
         }
         changes.finish();
         host.directory().delete(&user_dn(COUNT - 1));
+        host.directory().add_user(&User::new("carl").uid(10_007).gid(20_001));
         let before = entries_sent(host.directory());
         let lines = host.log().len();
         host.daemon().start();
@@ -164,6 +127,7 @@ fn after_a_restart_only_the_changes_travel() {
         }
         assert!(probe.ask(&format!("user u{}", COUNT - 2)).ends_with(":/bin/sh"));
         assert_eq!(probe.ask(&format!("user u{}", COUNT - 1)), "none");
+        assert!(probe.ask("user carl").starts_with("carl:10007:"));
         probe.end();
     }
 }
@@ -206,14 +170,14 @@ fn a_server_that_was_built_anew_is_read_once_and_nobody_is_missing_meanwhile() {
         // The last fifty are gone, and somebody has come.
         let people = users(250).user(User::new("carl").uid(10_007).gid(20_001));
         host.directory().wipe(people);
-        await_answer(&mut probe, "user carl", "carl:10007:20001:carl:/home/carl:/bin/sh");
-        await_answer(&mut probe, "user u299", "none");
+        probe.await_answer("user carl", "carl:10007:20001:carl:/home/carl:/bin/sh");
+        probe.await_answer("user u299", "none");
         stop.store(true, Ordering::Relaxed);
         assert!(watching.join().expect("nobody was missing") > 0);
     });
     host.daemon().wait_until_complete();
     host.directory().replace(ALICE_DN, "loginShell", &["/bin/zsh"]);
-    await_answer(&mut probe, "user alice", &ALICE.replace("/bin/sh", "/bin/zsh"));
+    probe.await_answer("user alice", &ALICE.replace("/bin/sh", "/bin/zsh"));
     probe.end();
 }
 
@@ -226,7 +190,7 @@ fn a_server_that_tells_nothing_is_polled_and_the_status_says_why() {
     await_status(&host, "asked for every cache.refresh seconds (the server answers an error (12)");
     let mut probe = Running::start(&host);
     host.directory().replace(ALICE_DN, "loginShell", &["/bin/zsh"]);
-    await_answer(&mut probe, "user alice", &ALICE.replace("/bin/sh", "/bin/zsh"));
+    probe.await_answer("user alice", &ALICE.replace("/bin/sh", "/bin/zsh"));
     await_status(&host, "; the newest ");
     probe.end();
 }
@@ -239,7 +203,7 @@ fn without_push_in_the_configuration_the_server_is_polled() {
     await_status(&host, "asked for every cache.refresh seconds (cache.push = false)");
     let mut probe = Running::start(&host);
     host.directory().delete(ALICE_DN);
-    await_answer(&mut probe, "user alice", "none");
+    probe.await_answer("user alice", "none");
     probe.end();
 }
 
@@ -250,15 +214,15 @@ fn changes_flow_again_when_the_server_is_back() {
     assert_eq!(probe.ask("user nobody-here"), "none");
     host.directory().stop();
     // As soon as nothing is told any more, nobody is said not to exist.
-    await_answer(&mut probe, "user nobody-here", UNAVAILABLE);
+    probe.await_answer("user nobody-here", UNAVAILABLE);
     assert_eq!(probe.ask("user alice"), ALICE);
     host.directory().start();
     host.directory().replace(ALICE_DN, "loginShell", &["/bin/zsh"]);
-    await_answer(&mut probe, "user alice", &ALICE.replace("/bin/sh", "/bin/zsh"));
-    await_answer(&mut probe, "user nobody-here", "none");
+    probe.await_answer("user alice", &ALICE.replace("/bin/sh", "/bin/zsh"));
+    probe.await_answer("user nobody-here", "none");
     await_status(&host, "told by the server as they happen");
     host.directory().replace(ALICE_DN, "loginShell", &["/bin/fish"]);
-    await_answer(&mut probe, "user alice", &ALICE.replace("/bin/sh", "/bin/fish"));
+    probe.await_answer("user alice", &ALICE.replace("/bin/sh", "/bin/fish"));
     probe.end();
 }
 
@@ -269,7 +233,7 @@ fn a_flush_reads_everything_and_changes_flow_on() {
     let mut probe = Running::start(&host);
     assert_eq!(probe.ask("user alice"), ALICE);
     host.directory().delete(ALICE_DN);
-    await_answer(&mut probe, "user alice", "none");
+    probe.await_answer("user alice", "none");
     await_status(&host, "told by the server as they happen; the newest ");
     probe.end();
 }

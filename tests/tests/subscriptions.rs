@@ -181,6 +181,15 @@ fn a_server_that_was_set_up_anew_tells_everything() {
 }
 
 #[test]
+fn a_389_that_was_loaded_anew_wants_everything_read_again() {
+    let mut directory = people().ds389().start();
+    let (cookie, _) = following(&directory).leave();
+    directory.wipe(people());
+    let ear = Ear::new(&reader(&directory), Some(cookie.expect("it was told")));
+    assert_eq!(ear.end(), SubscribeError::RefreshRequired);
+}
+
+#[test]
 fn a_server_without_the_overlay_is_no_source_of_news() {
     let directory = people().start();
     let reader = ear::reader_of(&directory, "[directory.users]\nbase = \"cn=config\"\n");

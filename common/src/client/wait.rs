@@ -25,13 +25,15 @@
 //!    * Where the request was read under a heart of which nothing is known, the daemon lives, and
 //!      may just have no room for a table: back to 2.
 //!    * What the old table knows is answered from it ("can do without"): a user, a group, somebody's groups.
+//!    * Whom a sealed copy doesn't have that had everybody when it was sealed nobody waits for either
+//!      ("can do without"), and it is "unavailable": a host that boots asks for many users and groups that don't exist.
 //!    * What it doesn't know is waited for until the deadline, once in this process. A daemon
 //!      that is started by this very request takes a fraction of a second for its start, and
 //!      a user who was made yesterday shouldn't be missing for that.
 //! 5. *This process has waited in vain*, for its patience or for a whole deadline. For the next seconds nobody is
 //!    asked: what the old table knows is answered at once. What it doesn't know is "unavailable" at once after a
 //!    whole deadline; after a shorter wait it still has its one deadline. But where there is no heart that could
-//!    begin to beat again, what isn't known is asked for all the same, for [`UNREAD_AGAIN`] each time: nothing else
+//!    begin to beat again, what isn't known is asked for all the same, for [`PATIENCE`] each time: nothing else
 //!    would tell that the daemon is back.
 //!    When these seconds are over (3, growing to 10), one lookup tries again as in 4, but no longer than its patience.
 //!    An answer ends all this, and so does a heart that beats.
@@ -39,7 +41,7 @@
 //! An outage stays an outage: nothing in here turns it into "not found", it only comes sooner.
 //!
 //! **`initgroups` of a user of this host**, who is in no group of the directory, is asked at each login,
-//! by `cron` and by `su`, and must not wait for a daemon that hangs. An old table that was complete
+//! by `cron` and by `su`, and must not wait for a daemon that hangs. An old table that had everything
 //! once, or in which it is written down that somebody is in no group, has an answer to that: there was none. It
 //! can do without the daemon. What comes of it is "unavailable" all the same: somebody may have been put
 //! into a group since then. Neither `getgrouplist(3)` nor `initgroups(3)` tells the two from each other,

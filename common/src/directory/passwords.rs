@@ -78,12 +78,13 @@ impl Directory {
             let others = may_retry && self.pool.has_alternatives();
             let patience = if others { left / 2 } else { left };
             let bind = bind(&mut place.connection.ldap, dn, password);
-            match timeout_at(Deadline::after(patience).instant().into(), bind).await {
+            let bound = timeout_at(Deadline::after(patience).instant().into(), bind).await;
+            match bound.map(|said| said.map_err(|error| place.connection.explain(error))) {
                 Ok(Ok(said)) => return Ok(Bound { said, dn: dn.into(), place }),
                 // Closed by the server since the last login: not this one's fault.
                 // Once only, and on a new connection: a server that hangs up on wrong
                 // passwords must not be given the same one again and again.
-                Ok(Err(LdapError::Connect(_))) if may_retry => {}
+                Ok(Err(error)) if may_retry && error.ends_a_connection() => {}
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
                     self.pool.fell_silent(&place.connection, patience);
@@ -157,7 +158,8 @@ impl Bound {
         let ldap3::result::ExopResult(_, result) =
             timeout_at(deadline.instant().into(), ldap.extended(request))
                 .await
-                .map_err(|_| LdapError::TimedOut)??;
+                .map_err(|_| LdapError::TimedOut)?
+                .map_err(|error| self.place.connection.explain(error))?;
         said(result)
     }
 

@@ -22,6 +22,12 @@
 //! OpenLDAP takes another kind of server's for none, tells everything, and doesn't say that it was
 //! all. So a cookie goes only to the kind of server that it came from.
 //!
+//! 389 Directory Server counts changes, in a log of its own: whether the content is still the one
+//! that they were made to isn't in its cookie. After everything was loaded anew it goes on from any
+//! number that it has reached, and doesn't say that all entries are others. So with its
+//! cookie goes the id of the entry at the base. (One that was set back and has kept its
+//! ids isn't noticed. OpenLDAP's cookies are the content's own change numbers.)
+//!
 //! **One server can't write its ids**: see `ldap/content_sync.rs`. Where some that are gone
 //! can't be read, those that are there are read instead ([`Directory::ids`]), which says the
 //! same the other way round: on the subscription's own server, as another one may be behind.
@@ -57,18 +63,23 @@ const PROBE: Patience =
 
 /// A place in the history of a server's content, which only servers understand.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cookie(Vec<u8>);
+pub struct Cookie {
+    bytes: Vec<u8>,
+    /// The entry at the base of what it is about, where the bytes don't say which content
+    /// that was.
+    base: Option<u128>,
+}
 
 impl std::fmt::Debug for Cookie {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Cookie({})", self.0.escape_ascii())
+        write!(f, "Cookie({})", self.bytes.escape_ascii())
     }
 }
 
 impl Cookie {
     /// One of these bytes, as a server gave them.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self { bytes, base: None }
     }
 
     /// The one that stands for these change numbers of OpenLDAP, in the form that its own
@@ -76,7 +87,7 @@ impl Cookie {
     pub(in crate::directory) fn of_numbers(numbers: &[String]) -> Option<Self> {
         let is_number = |byte: u8| byte.is_ascii_alphanumeric() || b".#".contains(&byte);
         let are_numbers = numbers.iter().all(|text| text.bytes().all(is_number));
-        let cookie = || Self(format!("rid=000,csn={}", numbers.join(";")).into_bytes());
+        let cookie = || Self::from_bytes(format!("rid=000,csn={}", numbers.join(";")).into_bytes());
         (!numbers.is_empty() && are_numbers).then(cookie)
     }
 }
@@ -179,7 +190,6 @@ impl Directory {
         read: impl Fn(&Entry, Seen) -> (Read<T>, usize),
         to: Sender<Vec<News<T>>>,
     ) -> SubscribeError {
-        let mut telling = Telling::new(cookie.is_some());
         let deadline = Deadline::after(PATIENCE);
         let (base, scope) = match self.place_of(map, deadline).await {
             Ok(place) => place,
@@ -189,13 +199,16 @@ impl Directory {
             Ok(place) => place,
             Err(error) => return error.into(),
         };
-        if let Some(cookie) = &cookie
-            && let Err(error) = fits(cookie, &mut place.connection, deadline).await
-        {
-            return error;
+        let origin = match Origin::of(base, &mut place.connection, deadline).await {
+            Ok(origin) => origin,
+            Err(error) => return error.into(),
+        };
+        if cookie.as_ref().is_some_and(|cookie| !origin.fits(cookie)) {
+            return SubscribeError::RefreshRequired;
         }
+        let mut telling = Telling::new(cookie.is_some(), origin.base);
         let search = Search { base, scope, filter, attributes, limit: 0 };
-        let cookie = cookie.map(|cookie| cookie.0);
+        let cookie = cookie.map(|cookie| cookie.bytes);
         let start = Subscription::start(&place.connection, search, cookie, PROBE);
         let mut subscription = match walk::until(deadline, start).await {
             Ok(subscription) => subscription,
@@ -281,19 +294,43 @@ async fn tell<T>(telling: &mut Telling<T>, to: &Sender<Vec<News<T>>>) -> Result<
     to.send(batch).await.map_err(|_| LdapError::Protocol("nobody wants the rest"))
 }
 
-/// Whether the server is of the kind that a cookie came from: OpenLDAP says in its root DSE
-/// what it is, and in its cookies.
-async fn fits(
-    cookie: &Cookie,
-    connection: &mut Connection,
-    deadline: Deadline,
-) -> Result<(), SubscribeError> {
-    let filter = &Filter::present("objectClass");
-    let attributes = &["objectClass"];
-    let search = Search { base: "", scope: Scope::Base, filter, attributes, limit: 1 };
-    let entries = search::run(connection, search, deadline).await?;
-    let mut classes = entries.iter().flat_map(|entry| entry.values(attributes[0]));
-    let is_openldap = classes.any(|class| class.eq_ignore_ascii_case("OpenLDAProotDSE"));
-    let is_openldaps = [b"rid=".as_slice(), b"csn="].iter().any(|it| cookie.0.starts_with(it));
-    if is_openldap == is_openldaps { Ok(()) } else { Err(SubscribeError::RefreshRequired) }
+/// What gives cookies.
+struct Origin {
+    /// Whether it is an OpenLDAP: that says so in its root DSE, and in its cookies.
+    is_openldap: bool,
+    /// Otherwise, the id of the entry at the base, if the reader may see it.
+    base: Option<EntryId>,
+}
+
+impl Origin {
+    async fn of(
+        base: &str,
+        connection: &mut Connection,
+        deadline: Deadline,
+    ) -> Result<Self, LdapError> {
+        let filter = &Filter::present("objectClass");
+        let scope = Scope::Base;
+        let attributes = &["objectClass"];
+        let search = Search { base: "", scope, filter, attributes, limit: 1 };
+        let entries = search::run(connection, search, deadline).await?;
+        let mut classes = entries.iter().flat_map(|entry| entry.values(attributes[0]));
+        let is_openldap = classes.any(|class| class.eq_ignore_ascii_case("OpenLDAProotDSE"));
+        if is_openldap {
+            return Ok(Self { is_openldap, base: None });
+        }
+        let search = Search { base, scope, filter, attributes: &sync::IDS, limit: 1 };
+        let base = match search::run(connection, search, deadline).await {
+            Err(error) if error.is_no_such_object() => None,
+            entries => entries?.first().and_then(sync::own_id),
+        };
+        Ok(Self { is_openldap, base })
+    }
+
+    /// Whether a cookie came from there.
+    fn fits(&self, cookie: &Cookie) -> bool {
+        let is_openldaps =
+            [b"rid=".as_slice(), b"csn="].iter().any(|it| cookie.bytes.starts_with(it));
+        let is_another = self.base.zip(cookie.base).is_some_and(|(now, then)| now.0 != then);
+        self.is_openldap == is_openldaps && !is_another
+    }
 }

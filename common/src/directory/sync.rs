@@ -42,6 +42,8 @@ const NS_UNIQUE_ID: &str = "nsUniqueId";
 const CSN: &str = "entryCSN";
 const MODIFIED: &str = "modifyTimestamp";
 const MARKS: [&str; 4] = [UUID, NS_UNIQUE_ID, CSN, MODIFIED];
+/// What [`own_id`] looks at.
+pub(super) const IDS: [&str; 2] = [UUID, NS_UNIQUE_ID];
 
 /// About how many bytes of entries are handed out at a time.
 pub(super) const BATCH_BYTES: usize = 128 << 10;

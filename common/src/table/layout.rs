@@ -26,6 +26,7 @@
 //! 19      words of the heap that nothing leads to any more
 //! 20      slots in use (including those whose key is gone)
 //! 21      users, groups (32 bits each) that an enumeration gives
+//! 22      1: it was complete once, and nothing was left out since
 //! 512     index: one word a slot
 //!           bits  0..32  tag: 3 bits class of the key, 29 bits of its hash
 //!           bits 32..64  offset of a record or link; 1: the key is gone
@@ -104,6 +105,7 @@ pub mod header {
     pub const DEAD: usize = 19;
     pub const SLOTS_USED: usize = 20;
     pub const ENTRIES: usize = 21;
+    pub const HAD_EVERYTHING: usize = 22;
 }
 
 /// For how many seconds a heartbeat promises that there will be another one.

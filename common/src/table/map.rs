@@ -168,7 +168,7 @@ pub struct Mapping {
 
 // SAFETY: the memory is the process's, not a thread's, and it is read atomically.
 unsafe impl Send for Mapping {}
-// SAFETY: as above.
+// SAFETY: what is shared is read atomically, and `Drop` alone unmaps it, when nobody borrows it any more.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {

@@ -175,6 +175,13 @@ impl<'a> View<'a> {
         Answer::Unknown
     }
 
+    /// Whether everything was in here when the daemon of this table lived. Who isn't in it wasn't in the
+    /// directory then, and may be by now: it says how long to wait for somebody who knows, not
+    /// what is so.
+    pub fn had_everything(&self) -> bool {
+        Table { words: self.words }.word(header::HAD_EVERYTHING) == Some(1)
+    }
+
     /// Whether it was known, when the daemon of this table lived, that nobody of this name was in any group: the
     /// table was complete once and doesn't have the name, or it says so. Somebody may be in one by now.
     pub fn knew_no_groups_of(&self, name: &[u8]) -> bool {
@@ -184,7 +191,7 @@ impl<'a> View<'a> {
         }
         match self.probe(Key::GidsOf(name)) {
             Ok(Some(record)) => record.kind() == Some(Kind::Absent),
-            Ok(None) => Table { words: self.words }.until(header::COMPLETE_UNTIL) > Some(Now(0)),
+            Ok(None) => self.had_everything(),
             Err(Damaged) => false,
         }
     }

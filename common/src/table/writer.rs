@@ -194,6 +194,12 @@ impl Writer {
         }
     }
 
+    /// Says that everything was in this table once, as in one that has been complete: it is
+    /// made of such a one, without what can be read anew.
+    pub fn had_everything(&mut self) {
+        self.sheet.had_everything();
+    }
+
     /// What readers see.
     ///
     /// # Panics
@@ -246,7 +252,8 @@ impl Writer {
     }
 
     /// Writes a sealed copy: a temporary file beside `path`, fsync, rename, fsync of the
-    /// folder. Nothing that is being prepared is in it, and it isn't fresh.
+    /// folder. Nothing that is being prepared is in it, and it isn't fresh; that everything
+    /// was in it once it says all the same ([`View::had_everything`](crate::table::View::had_everything)).
     ///
     /// # Errors
     /// When the folder can't be written to.

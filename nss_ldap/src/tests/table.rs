@@ -231,25 +231,55 @@ fn a_table_that_is_not_fresh_counts_only_where_nobody_answers() {
     }
 }
 
+/// Whether somebody who asks for this user sees a beating heart, and could do without the daemon.
+fn seen(host: &Host, name: &str) -> (bool, bool) {
+    let mut seen = None;
+    let ask = |_: &Request, wait: Wait<'_>| {
+        seen = Some((wait.heart == Heart::Beats, (wait.can_do_without)()));
+        Response::Unavailable(Unavailable::Busy)
+    };
+    let look_up = |mut target: Target<_>| {
+        answer::lookup::<User>(by_name(name), &mut target, host.shared, ask)
+    };
+    assert!(call::<User, _>(1024, look_up, |_| ()).is_err());
+    seen.unwrap()
+}
+
 #[test]
 fn only_who_is_in_an_old_table_can_do_without_its_daemon() {
     let host = Host::new();
     let mut writer = host.publish(&[user("alice")], &[]);
     beat(&mut writer, 0);
-    let seen = |name| {
-        let mut seen = None;
-        let ask = |_: &Request, wait: Wait<'_>| {
-            seen = Some((wait.heart != Heart::Beats, (wait.can_do_without)()));
-            Response::Unavailable(Unavailable::Busy)
-        };
-        let look_up = |mut target: Target<_>| {
-            answer::lookup::<User>(by_name(name), &mut target, host.shared, ask)
-        };
-        assert!(call::<User, _>(1024, look_up, |_| ()).is_err());
-        seen
-    };
-    assert_eq!(seen("alice"), Some((true, true)));
-    assert_eq!(seen("bob"), Some((true, false)));
+    assert_eq!(seen(&host, "alice"), (false, true));
+    assert_eq!(seen(&host, "bob"), (false, false));
+}
+
+#[test]
+fn nobody_has_to_wait_where_there_is_only_a_sealed_copy_of_everybody() {
+    let host = Host::new();
+    let mut writer = host.publish(&[user("alice")], &[]);
+    beat(&mut writer, 60);
+    writer.seal(&host.folder.path().join("sealed")).unwrap();
+    fs::remove_file(host.path()).unwrap();
+    for name in ["alice", "bob"] {
+        assert_eq!(seen(&host, name), (false, true), "{name}");
+    }
+    assert_eq!(host.name_or(by_name("bob"), 1024, &nobody), Err(Failure::Unavailable));
+}
+
+#[test]
+fn whom_a_sealed_copy_of_some_does_not_have_the_daemon_is_waited_for() {
+    let host = Host::new();
+    let mut writer = Writer::create(&host.path(), Room::default()).unwrap();
+    let mut change = writer.change();
+    change.put(Fact::User(&user("alice"), None), &[Key::UserName(b"alice")], NEVER).unwrap();
+    change.commit().unwrap();
+    let heard = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let (alive_until, complete_until) = (Now(Now::read().0 + 60), Now(0));
+    writer.beat(Heartbeat { alive_until, complete_until, heard, max_stale: 3600 });
+    writer.seal(&host.folder.path().join("sealed")).unwrap();
+    assert_eq!(seen(&host, "alice"), (false, true));
+    assert_eq!(seen(&host, "bob"), (false, false));
 }
 
 /// Otherwise a daemon that answers nobody costs a deadline for each size that glibc tries.

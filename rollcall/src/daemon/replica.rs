@@ -32,8 +32,8 @@
 //! |---|---|
 //! | `replica/population.rs` | what the directories hold, and what the table must say |
 //! | `replica/follow.rs` | keeps in step with one directory, in one way or the other |
+//! | `replica/follow/told.rs` | is told, again and again |
 //! | `replica/push.rs` | hears of changes as they happen |
-//! | `replica/pause.rs` | how long to wait after a failure |
 //! | `replica/poll.rs` | reads one map of one directory, all of it or what has changed |
 //! | `replica/publish.rs` | brings the population into the table |
 //! | `replica/disk.rs` | keeps the population for the next daemon |
@@ -55,7 +55,6 @@ use tracing::{info, warn};
 
 mod disk;
 mod follow;
-mod pause;
 mod poll;
 mod population;
 mod publish;
@@ -72,8 +71,9 @@ pub(super) use state::State;
 use state::Phase;
 use trouble::{Failed, Trouble};
 
+use super::pause::{DEAR_WAIT, FIRST_WAIT, LONGEST_WAIT, jittered};
 use super::table::TableThread;
-use follow::{DEAR_WAIT, FIRST_WAIT, Follower, LONGEST_WAIT};
+use follow::Follower;
 use poll::{DirectoryReadings, Extent};
 use publish::{Home, Standing};
 use push::Broken;
@@ -340,11 +340,4 @@ async fn read_maps(
         (Ok(users), Ok(groups)) => ([users, groups], Ok(())),
         (Err(why), _) | (_, Err(why)) => (Default::default(), Err(why)),
     }
-}
-
-/// A tenth more or less, so that hosts that were started together spread out.
-fn jittered(time: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
-    let random = RandomState::new().hash_one(0_u8) % 1000;
-    time * 9 / 10 + time / 5 * u32::try_from(random).unwrap_or(0) / 1000
 }

@@ -17,6 +17,7 @@ use rustix::fd::AsFd;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -41,9 +42,15 @@ pub struct Relay {
     bind: AtomicU64,
     binds: AtomicUsize,
     most: AtomicUsize,
+    cut: Notify,
 }
 
 impl Relay {
+    /// Ends all connections that stand; new ones are taken.
+    pub fn cut(&self) {
+        self.cut.notify_waiters();
+    }
+
     /// From now on bytes take this long in each direction.
     pub fn delay(&self, each_way: Duration) {
         self.each_way.store(micros(each_way), Ordering::SeqCst);
@@ -100,11 +107,17 @@ pub(super) fn start(
             while let Ok((client, _)) = listener.accept().await {
                 let (relay, acceptor) = (Arc::clone(&ours), acceptor.clone());
                 tokio::spawn(async move {
-                    // When either side ends, both do.
-                    let _ = match acceptor {
-                        None => Box::pin(pass_on(&relay, client, to)).await,
-                        Some(acceptor) => Box::pin(read(&relay, client, to, acceptor)).await,
+                    let passed_on = async {
+                        match acceptor {
+                            None => Box::pin(pass_on(&relay, client, to)).await,
+                            Some(acceptor) => Box::pin(read(&relay, client, to, acceptor)).await,
+                        }
                     };
+                    // When either side ends, both do.
+                    tokio::select! {
+                        _ = passed_on => {}
+                        () = relay.cut.notified() => {}
+                    }
                 });
             }
         });

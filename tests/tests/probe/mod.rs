@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::{Directory, DirectoryBuilder, Host, HostBuilder, User};
+use harness::{Directory, DirectoryBuilder, Host, HostBuilder, PATIENCE, User, until};
 
 /// By when a lookup has ended whatever happens, on a slow machine as well: it
 /// may take five seconds.
@@ -146,6 +146,17 @@ impl Running {
         let took = start.elapsed();
         assert!(took < IN_TIME, "{command:?} took {took:?}");
         answer
+    }
+
+    /// Asks until this is the answer.
+    #[track_caller]
+    pub(crate) fn await_answer(&mut self, command: &str, expected: &str) {
+        let mut answer = String::new();
+        let seen = until(PATIENCE, || {
+            answer = self.ask(command);
+            (answer == expected).then_some(())
+        });
+        assert!(seen.is_some(), "{command}: {answer} instead of {expected}");
     }
 
     /// Ends it; it must have been well until now.

@@ -21,6 +21,8 @@ pub(super) struct Telling<T> {
     bytes: usize,
     /// The newest; told at the end of a batch, as everything before it is in there.
     cookie: Option<Vec<u8>>,
+    /// The entry at the base, if cookies don't say which content they are about.
+    base: Option<EntryId>,
     /// Whether it began from a cookie.
     resumed: bool,
     refreshed: bool,
@@ -35,12 +37,14 @@ pub(super) struct Telling<T> {
 }
 
 impl<T> Telling<T> {
-    /// Nothing is told yet. `resumed`: it begins from a cookie.
-    pub(super) fn new(resumed: bool) -> Self {
+    /// Nothing is told yet. `resumed`: it begins from a cookie. `base`: the entry that goes
+    /// with each cookie.
+    pub(super) fn new(resumed: bool, base: Option<EntryId>) -> Self {
         Self {
             batch: Vec::new(),
             bytes: 0,
             cookie: None,
+            base,
             resumed,
             refreshed: false,
             present_ended: false,
@@ -159,7 +163,8 @@ impl<T> Telling<T> {
         if self.refreshed
             && let Some(cookie) = self.cookie.take()
         {
-            self.batch.push(News::Cookie(Cookie(cookie)));
+            let base = self.base.map(|id| id.0);
+            self.batch.push(News::Cookie(Cookie { bytes: cookie, base }));
         }
         self.bytes = 0;
         std::mem::take(&mut self.batch)

@@ -49,7 +49,7 @@ impl Directory {
         let base = self.base_of_changes(deadline).await?;
         let mut place = self.pool.place(Purpose::Lookup, deadline).await.ok()?;
         let result = search_numbers(&mut place.connection, base, deadline).await;
-        if let Err(LdapError::Connect(_)) = &result {
+        if result.as_ref().is_err_and(LdapError::ends_a_connection) {
             place.connection.retire();
         }
         change(place.connection.server, &numbers(result))
@@ -57,10 +57,23 @@ impl Directory {
 
     /// From where a subscription goes on that tells what happens from now on. `None`: the server
     /// doesn't say where its history stands, or that can't be read.
-    pub async fn cookie_of_now(&self, deadline: Deadline) -> Option<Cookie> {
-        let base = self.base_of_changes(deadline).await?;
-        let mut place = self.pool.place(Purpose::Lookup, deadline).await.ok()?;
-        Cookie::of_numbers(&numbers(search_numbers(&mut place.connection, base, deadline).await))
+    ///
+    /// # Errors
+    /// [`LdapError`]: it couldn't be asked.
+    pub async fn cookie_of_now(&self, deadline: Deadline) -> Result<Option<Cookie>, LdapError> {
+        self.base(deadline).await?;
+        let Some(base) = self.base_of_changes(deadline).await else { return Ok(None) };
+        let mut place = self.pool.place(Purpose::Lookup, deadline).await?;
+        match search_numbers(&mut place.connection, base, deadline).await {
+            Err(LdapError::Result(..)) => Ok(None),
+            Err(error) => {
+                if error.ends_a_connection() {
+                    place.connection.retire();
+                }
+                Err(error)
+            }
+            found => Ok(Cookie::of_numbers(&numbers(found))),
+        }
     }
 
     /// The same, as this connection's server says it, and from where a subscription

@@ -225,6 +225,37 @@ fn a_sealed_copy_is_a_table_that_is_not_fresh() {
     assert!(words.len() < read(&path).len());
 }
 
+#[test]
+fn a_sealed_copy_says_whether_everything_was_in_it() {
+    let folder = folder();
+    let sealed = folder.path().join("sealed");
+    let mut writer = Writer::create(&folder.path().join("table"), Room::default()).unwrap();
+    writer.publish().unwrap();
+    let had_everything = |writer: &Writer| {
+        writer.seal(&sealed).unwrap();
+        let words = read(&sealed);
+        let table = Table::new(&words).unwrap();
+        let view = table.of_any_age(1).unwrap();
+        assert_eq!(answer(&view, Key::UserName(b"nobody")), Answer::Unknown, "it never says so");
+        assert_eq!(view.knew_no_groups_of(b"nobody"), view.had_everything());
+        view.had_everything()
+    };
+    let complete = beating(NOW.0 + 5);
+    let incomplete = Heartbeat { complete_until: Now(0), ..complete };
+    writer.beat(incomplete);
+    put(&mut writer, &user("alice", 1000), None);
+    assert!(!had_everything(&writer));
+    writer.beat(complete);
+    assert!(had_everything(&writer));
+    writer.beat(incomplete);
+    assert!(had_everything(&writer), "an outage takes nothing away");
+    writer.rebuild(|_, _, _| true).unwrap();
+    assert!(had_everything(&writer));
+    writer.rebuild(|_, _, _| false).unwrap();
+    writer.beat(incomplete);
+    assert!(!had_everything(&writer), "somebody was left out");
+}
+
 /// Name of 10 bytes, gecos of 12, home of 16, shell of 9, three groups.
 #[test]
 fn a_table_takes_at_most_150_bytes_a_user() {

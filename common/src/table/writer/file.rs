@@ -81,5 +81,6 @@ impl Drop for Mapping {
 
 // SAFETY: the mapping belongs to no thread, and all access to it is atomic.
 unsafe impl Send for Mapping {}
-// SAFETY: as above.
+// SAFETY: what is shared is read and written atomically, and `Drop` alone unmaps it, when nobody borrows
+// it any more.
 unsafe impl Sync for Mapping {}

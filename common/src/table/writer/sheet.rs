@@ -36,6 +36,7 @@ use std::sync::atomic::Ordering::{self, Relaxed, Release};
 
 use super::file::Memory;
 use super::{Heartbeat, encode};
+use crate::table::Now;
 use crate::table::layout::{
     Class, GONE, HEADER_WORDS, Key, Kind, MAGIC, MAX_PROBE, VERSION, first_slot, header, high, low,
     pair,
@@ -421,6 +422,9 @@ impl Sheet {
     pub(super) fn beat(&self, times: Heartbeat) {
         self.set(header::HEARD, times.heard);
         self.set(header::MAX_STALE, times.max_stale.into());
+        if times.complete_until > Now(0) {
+            self.had_everything();
+        }
         // Whoever sees that it is complete sees everything.
         self.store(header::COMPLETE_UNTIL, times.complete_until.0.into(), Release);
         self.store(header::ALIVE_UNTIL, times.alive_until.0.into(), Release);
@@ -429,7 +433,7 @@ impl Sheet {
     /// Takes over the times and the number of the last change.
     pub(super) fn succeed(&self, old: &Self) {
         let words = [header::HEARD, header::MAX_STALE, header::COMPLETE_UNTIL, header::CHANGE];
-        for at in words.into_iter().chain([header::ALIVE_UNTIL]) {
+        for at in words.into_iter().chain([header::HAD_EVERYTHING, header::ALIVE_UNTIL]) {
             self.set(at, old.get(at));
         }
     }
@@ -437,6 +441,12 @@ impl Sheet {
     /// Says that something is left out.
     pub(super) fn is_incomplete(&self) {
         self.set(header::COMPLETE_UNTIL, 0);
+        self.set(header::HAD_EVERYTHING, 0);
+    }
+
+    /// Says that everything was in here once.
+    pub(super) fn had_everything(&self) {
+        self.set(header::HAD_EVERYTHING, 1);
     }
 
     /// Tells readers to look for another table.

@@ -5,14 +5,20 @@
 //! | an answer that hasn't expired | it is given |
 //! | one that expired less than another lifetime ago | it is given, and the directory is asked behind |
 //! | an older one | the directory is asked; if it doesn't answer within a moment, the old one is given, and the asking goes on behind |
-//! | one of before the daemon was started, or of before a flush | the directory is asked; if it can't be, the old one is given |
+//! | one that is doubted: of before the daemon was started, of before a flush, or of before changes that may have been missed | the same with a longer moment |
 //! | "no such entry" that has expired | as if there were nothing |
-//! | one that was last known to be true more than `max_stale` ago | likewise |
+//! | "in no group" that has expired, or nothing about the groups of a user of this host | the directory is asked; if it doesn't answer within a moment, it is "unavailable", and the asking goes on behind |
+//! | one that was last known to be true more than `max_stale` ago | as if there were nothing |
+//!
+//! **"In no group"** is what is known of the users of this host, and each login of theirs asks for it. They
+//! must not wait for a directory that says nothing, and neither is an absence told that
+//! has expired: somebody may have been put into a group. "Unavailable" delays nobody, and those who
+//! log in get the groups of this host's own files with it.
 
 use common::config::CacheConfig;
 use common::table::{NEVER, Now};
 
-use super::known::Known;
+use super::{Asked, Known};
 
 /// Expired, and nobody knows when: it was kept of an older table.
 pub(in crate::daemon) const LONG_AGO: u32 = 0;
@@ -24,10 +30,13 @@ pub(super) enum Verdict {
     Fresh(Known),
     /// It is the answer, but the directory should be asked behind.
     Stale(Known),
-    /// The directory has to be asked, but nobody has to wait for it long: this is the answer then.
-    Overdue(Known),
-    /// The directory has to be asked. If it can't be, this is the answer, if there is one.
-    Ask(Option<Known>),
+    /// The directory has to be asked, but nobody has to wait for it long: this is the answer then; if
+    /// there is none, it is "unavailable".
+    Overdue(Option<Known>),
+    /// The same, but there may be something else to say by now: it is worth some waiting.
+    Doubted(Known),
+    /// The directory has to be asked.
+    Ask,
 }
 
 /// Until when an answer counts that is known to be true now.
@@ -49,12 +58,13 @@ pub(in crate::daemon) fn long_gone(cache: &CacheConfig, now: Now) -> u32 {
 /// Judges what the table has. `unheard` is for how many seconds the directory
 /// hasn't been heard of.
 pub(super) fn judge(
+    asked: &Asked,
     known: Option<(Known, u32)>,
     now: Now,
     unheard: u64,
     cache: &CacheConfig,
 ) -> Verdict {
-    let Some((known, expires)) = known else { return Verdict::Ask(None) };
+    let Some((known, expires)) = known else { return Verdict::Ask };
     let max_stale = cache.max_stale.as_secs();
     // A replica's record is as old as the last word from the directory.
     let too_old = match heard_at(&known, expires, cache) {
@@ -66,14 +76,17 @@ pub(super) fn judge(
     if expires > now.0 && (expires != NEVER || !too_old) {
         return Verdict::Fresh(known);
     }
-    if known.is_absent() || too_old {
-        return Verdict::Ask(None);
+    match (asked, known.is_absent()) {
+        _ if too_old => return Verdict::Ask,
+        (Asked::GroupsOf(_), true) => return Verdict::Overdue(None),
+        (_, true) => return Verdict::Ask,
+        (_, false) => {}
     }
     let another = expires.saturating_add(lifetime(&known, cache));
     match expires {
-        LONG_AGO => Verdict::Ask(Some(known)),
+        LONG_AGO => Verdict::Doubted(known),
         _ if another > now.0 => Verdict::Stale(known),
-        _ => Verdict::Overdue(known),
+        _ => Verdict::Overdue(Some(known)),
     }
 }
 
@@ -87,7 +100,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use common::account::Gid;
+    use common::account::{Gid, Name};
     use common::config::CacheMode;
 
     const CACHE: CacheConfig = CacheConfig {
@@ -105,8 +118,17 @@ mod tests {
         Known::Gids(vec![Gid::new(2000).unwrap()])
     }
 
+    fn alice() -> Name {
+        Name::parse("alice").unwrap()
+    }
+
     fn at(known: Known, expires: u32, now: u32) -> Verdict {
-        judge(Some((known, expires)), Now(now), 0, &CACHE)
+        silent(known, expires, now, 0)
+    }
+
+    /// The directory wasn't heard of for so many seconds.
+    fn silent(known: Known, expires: u32, now: u32, unheard: u64) -> Verdict {
+        judge(&Asked::UserByName(alice()), Some((known, expires)), Now(now), unheard, &CACHE)
     }
 
     #[test]
@@ -115,32 +137,43 @@ mod tests {
         assert_eq!(at(known(), 5060, 5059), Verdict::Fresh(known()));
         assert_eq!(at(known(), 5060, 5060), Verdict::Stale(known()));
         assert_eq!(at(known(), 5060, 5119), Verdict::Stale(known()));
-        assert_eq!(at(known(), 5060, 5120), Verdict::Overdue(known()));
+        assert_eq!(at(known(), 5060, 5120), Verdict::Overdue(Some(known())));
     }
 
     #[test]
     fn an_absence_never_outlives_its_time() {
         assert_eq!(expires(&Known::Absent, Now(5000), &CACHE), 5010);
         assert_eq!(at(Known::Absent, 5010, 5009), Verdict::Fresh(Known::Absent));
-        assert_eq!(at(Known::Absent, 5010, 5010), Verdict::Ask(None));
+        assert_eq!(at(Known::Absent, 5010, 5010), Verdict::Ask);
+    }
+
+    #[test]
+    fn that_somebody_was_in_no_group_only_shortens_the_wait() {
+        let at = |now| {
+            let known = Some((Known::Absent, 5010));
+            judge(&Asked::GroupsOf(alice()), known, Now(now), 0, &CACHE)
+        };
+        assert_eq!(at(5009), Verdict::Fresh(Known::Absent));
+        assert_eq!(at(5010), Verdict::Overdue(None));
+        assert_eq!(at(6000), Verdict::Overdue(None));
+        assert_eq!(at(6001), Verdict::Ask);
     }
 
     /// Also right after the machine was started, when all times are small.
     #[test]
     fn an_answer_of_an_older_table_is_only_for_an_outage() {
-        assert_eq!(at(known(), LONG_AGO, 5), Verdict::Ask(Some(known())));
-        let silent = judge(Some((known(), LONG_AGO)), Now(5), 1001, &CACHE);
-        assert_eq!(silent, Verdict::Ask(None));
+        assert_eq!(at(known(), LONG_AGO, 5), Verdict::Doubted(known()));
+        assert_eq!(silent(known(), LONG_AGO, 5, 1001), Verdict::Ask);
     }
 
     #[test]
     fn an_answer_that_is_too_old_is_none() {
-        assert_eq!(at(known(), 5060, 6001), Verdict::Ask(None));
+        assert_eq!(at(known(), 5060, 6001), Verdict::Ask);
     }
 
     #[test]
     fn a_replica_counts_until_the_directory_was_silent_for_too_long() {
         assert_eq!(at(known(), NEVER, 5), Verdict::Fresh(known()));
-        assert_eq!(judge(Some((known(), NEVER)), Now(5), 1001, &CACHE), Verdict::Ask(None));
+        assert_eq!(silent(known(), NEVER, 5, 1001), Verdict::Ask);
     }
 }

@@ -184,8 +184,9 @@ impl Keeper {
     }
 
     /// Doubts what is known of groups that have changed, under each name and id, and the lists of
-    /// groups that say otherwise about who is in them.
-    pub(super) fn doubt_groups(&mut self, changed: &[GroupEntry]) {
+    /// groups that say otherwise about who is in them. `old` are the ids that they had, or that
+    /// groups have had that are gone.
+    pub(super) fn doubt_groups(&mut self, changed: &[GroupEntry], mut old: BTreeSet<Gid>) {
         self.see_to_the_memory();
         let mut gids = BTreeSet::new();
         let mut names = BTreeSet::new();
@@ -194,7 +195,6 @@ impl Keeper {
             names.extend(entry.names.iter().chain(&entry.name).cloned());
         }
         // A group that was known by another id.
-        let mut old = BTreeSet::new();
         self.for_each(|asked, known| {
             let Known::Group(group) = known else { return };
             let by = matches!(asked, Asked::GroupByName(by) if names.contains(by));

@@ -44,7 +44,7 @@ mod tests;
 use input::Input;
 
 /// With the version of the form.
-const MAGIC: &[u8; 20] = b"rollcall replica 001";
+const MAGIC: &[u8; 20] = b"rollcall replica 002";
 /// No record is longer: a group of a million members.
 const LONGEST: u32 = 64 << 20;
 /// About how many bytes the table's thread tells at a time.

@@ -12,9 +12,9 @@
 //! | the server refuses it | polling |
 //! | most entries are gone | polling, until that is believed or not so any more |
 //!
-//! **Complete.** While a subscription lives, what isn't in the table isn't in the directory: the
-//! server would have told. That it lives is for the subscription to see to, which
-//! notices a server that has fallen silent.
+//! `follow/told.rs` is the table's first column.
+
+mod told;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,37 +23,18 @@ use common::deadline::Deadline;
 use common::protocol::{Map, Way};
 use tracing::{info, warn};
 
-use super::pause::{Pauses, drawn, half_drawn};
 use super::poll::{DirectoryReadings, Extent};
 use super::publish::{self, Home};
-use super::push::{Broken, Subscription};
 use super::state::Asked;
 use super::trouble::Trouble;
-use super::{Context, Failed, Population, jittered, read_directory};
+use super::{Context, Failed, Population, read_directory};
+use crate::daemon::pause::{DEAR_WAIT, FIRST_WAIT, LONGEST_WAIT, Pauses, jittered, outage_ends};
 use crate::daemon::table::wall;
 
-/// After a failure the next try is due after this long, and then after twice as long each time,
-/// up to [`LONGEST_WAIT`].
-pub(super) const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// A directory is tried again at least this often.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// But not so often if everything has to be read that can't be, or if it is the table that
-/// can't be made: the server does its part each time.
-pub(super) const DEAR_WAIT: Duration = Duration::from_secs(600);
-/// How often it is said that a subscription lives.
-const TICK: Duration = Duration::from_secs(5);
-/// For how long the table is complete after that.
-const ALIVE_FOR: Duration = Duration::from_secs(30);
 /// How long to wait for what the server says it can do.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a server that tells nothing is asked whether it does so by now.
 const UNSUPPORTED_FOR: Duration = Duration::from_secs(600);
-/// How often it is tried again with one that says so and doesn't.
-const REFUSED_FOR: Duration = Duration::from_secs(3600);
-/// How often to look whether an outage is over.
-const GLANCE: Duration = Duration::from_millis(100);
-/// Over how long the hosts spread when it is.
-const COMING_BACK: Duration = Duration::from_secs(1);
 /// Why a directory is polled of which most was gone when this began.
 const MOST_IS_GONE: &str = "most entries are gone from the directory";
 
@@ -72,6 +53,8 @@ pub(super) struct Follower {
     polled: Option<(String, Instant)>,
     way: Option<(Way, Option<String>)>,
     pauses: Pauses,
+    /// When to look whether the server has told everything, if that is to be looked at.
+    look: Option<Instant>,
 }
 
 impl Follower {
@@ -85,7 +68,13 @@ impl Follower {
         let worked = Instant::now();
         let (told, way, pauses) = Default::default();
         let polled = readings.is_vanished().then(|| (MOST_IS_GONE.into(), worked));
-        Self { context, number, readings, done, told, worked, polled, way, pauses }
+        let look = readings.is_doubted();
+        let mut follower =
+            Self { context, number, readings, done, told, worked, polled, way, pauses, look: None };
+        if look {
+            follower.look_soon();
+        }
+        follower
     }
 
     /// Keeps in step, until everything has to be begun again.
@@ -159,99 +148,10 @@ impl Follower {
         directory.and_then(|directory| directory.known_base()).unwrap_or_default().into()
     }
 
-    /// Is told of changes, until the directory has to be polled.
-    async fn push(&mut self) -> Result<(), Failed> {
-        let mut in_vain = false;
-        loop {
-            let asked = self.context.state.asked();
-            if asked.everything != self.done.everything {
-                self.reload().await?;
-            }
-            self.done = asked;
-            let (broken, lived) = self.listen().await?;
-            if let Some(time) = lived {
-                in_vain = false;
-                self.pauses.lived(time);
-            }
-            let (why, lasts) = match broken {
-                Broken::Asked => {
-                    // Who wants everything read doesn't say that anything is wrong.
-                    if self.context.state.asked().again != self.done.again {
-                        self.out_of_step().await;
-                    }
-                    continue;
-                }
-                Broken::Failed(why @ Failed::Directory(_)) => {
-                    self.failed(&why).await;
-                    let wait = half_drawn(self.pauses.outage.next());
-                    self.wait_for_a_server(wait).await;
-                    continue;
-                }
-                // Where it ended it can begin again; whether it does shows then.
-                Broken::Useless(why) if lived.is_some() => {
-                    info!("the server has ended a subscription below {:?}: {why}", self.base());
-                    self.out_of_step().await;
-                    let wait = half_drawn(self.pauses.ended.next());
-                    self.context.state.wait(wait, self.done).await;
-                    continue;
-                }
-                Broken::Useless(why) if !in_vain => {
-                    info!("everything below {:?} is read again: {why}", self.base());
-                    in_vain = true;
-                    self.out_of_step().await;
-                    let wait = drawn(self.pauses.reload.next());
-                    self.context.state.wait(wait, self.done).await;
-                    self.reload().await?;
-                    continue;
-                }
-                Broken::Failed(why @ Failed::Vanished { map, .. }) => {
-                    self.readings.has_vanished(map, self.context.state.asked().everything);
-                    self.failed(&why).await;
-                    (why.to_string(), self.pauses.vanished.next())
-                }
-                Broken::Failed(why) => return Err(why),
-                Broken::Unsupported(why) | Broken::Useless(why) => (why, REFUSED_FOR),
-            };
-            self.readings.doubt();
-            self.polled = Some((why, Instant::now() + jittered(lasts)));
-            return Ok(());
-        }
-    }
-
-    /// Hears of changes until that ends: for which reason, and for how long it was in step,
-    /// if it was.
-    async fn listen(&mut self) -> Result<(Broken, Option<Duration>), Failed> {
-        let (context, home) = (Arc::clone(&self.context), Home::Installed);
-        let subscription = Subscription::new(&context, self.number, &home);
-        let mut in_step = None;
-        let broken = {
-            let mut heard = std::pin::pin!(subscription.hear());
-            let mut tick = tokio::time::interval(TICK);
-            loop {
-                tokio::select! {
-                    broken = &mut heard => break broken,
-                    () = context.state.more_than(self.done) => break Broken::Asked,
-                    () = subscription.refreshed(), if in_step.is_none() => {
-                        in_step = Some(Instant::now());
-                        self.choose(Way::Push, None);
-                        tick.reset_immediately();
-                    }
-                    _ = tick.tick(), if in_step.is_some() => {
-                        if let Err(why) = self.worked(ALIVE_FOR).await {
-                            break why.into();
-                        }
-                        self.context.state.done(self.number, self.done);
-                    }
-                }
-            }
-        };
-        subscription.end().await?;
-        Ok((broken, in_step.map(|since: Instant| since.elapsed())))
-    }
-
     /// Reads everything, until that has worked.
     async fn reload(&mut self) -> Result<(), Failed> {
         let mut backoff = FIRST_WAIT;
+        self.look = None;
         loop {
             let asked = self.context.state.asked();
             let read = self.read(Extent::Everything).await;
@@ -282,6 +182,7 @@ impl Follower {
             let asked = self.context.state.asked();
             let extent = if asked == self.done { Extent::Changes } else { Extent::Everything };
             self.done = asked;
+            let was_vanished = self.readings.is_vanished();
             match self.read(extent).await {
                 Ok(looked) => {
                     if looked {
@@ -289,8 +190,16 @@ impl Follower {
                     }
                     self.context.state.done(self.number, asked);
                     (wait, backoff) = (jittered(refresh), FIRST_WAIT);
+                    if self.readings.is_vanished() {
+                        continue;
+                    }
                     let is_over = |(_, until): &(_, Instant)| *until <= Instant::now();
-                    if self.polled.as_ref().is_some_and(is_over) && !self.readings.is_vanished() {
+                    if was_vanished {
+                        // It is believed by now, or isn't so any more.
+                        self.polled = None;
+                        return Ok(());
+                    }
+                    if self.polled.as_ref().is_some_and(is_over) {
                         return Ok(());
                     }
                 }
@@ -370,23 +279,12 @@ impl Follower {
 
     /// Waits this long, or until more is asked, or until an outage is over.
     async fn wait_for_a_server(&self, wait: Duration) {
-        let answers_again = async {
-            let Some(directory) = self.context.directories.get(usize::from(self.number)) else {
-                return;
-            };
-            let mut was_out = false;
-            loop {
-                let is_out = directory.outage().is_some();
-                if was_out && !is_out {
-                    return tokio::time::sleep(drawn(COMING_BACK)).await;
-                }
-                was_out |= is_out;
-                tokio::time::sleep(GLANCE).await;
-            }
+        let Some(directory) = self.context.directories.get(usize::from(self.number)) else {
+            return;
         };
         tokio::select! {
             () = self.context.state.wait(wait, self.done) => {}
-            () = answers_again => {}
+            () = outage_ends(directory) => {}
         }
     }
 }

@@ -113,6 +113,11 @@ impl DirectoryReadings {
         (self.users.unsure, self.groups.unsure) = (true, true);
     }
 
+    /// Whether the next poll reads everything.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.users.unsure || self.groups.unsure
+    }
+
     /// Most of a map was told to be gone, when somebody had wanted everything read so often.
     pub(super) fn has_vanished(&mut self, map: Map, asked: u64) {
         let reading = match map {
@@ -249,6 +254,15 @@ impl Source<'_> {
         reading.unsure = false;
         reading.looked_at = extent.change;
         Ok(Look { at_anything: true, at_all: true, began: extent.change })
+    }
+
+    /// Whether somebody is known who isn't there any more. Nothing is removed: the server that was
+    /// asked may be behind.
+    pub(super) async fn is_anybody_gone(self) -> Result<bool, Failed> {
+        self.read_ids().await?;
+        let Self { map, number, .. } = self;
+        let balance = self.home.work(self.table, move |it| it.balance(map, number)).await?;
+        Ok(balance.after < balance.before)
     }
 
     async fn begin(self) -> Result<(), Failed> {

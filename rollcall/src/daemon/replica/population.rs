@@ -40,6 +40,7 @@ mod entries;
 mod facts;
 mod names;
 mod news;
+mod plan;
 mod saved;
 #[cfg(test)]
 pub(super) mod tests;
@@ -314,7 +315,12 @@ impl Population {
 
     /// The ids of the groups that list this name.
     fn gids_of(&self, name: &str) -> Vec<Gid> {
-        let groups = self.names.groups(&self.hasher, name).iter();
+        let number = self.names.find(&self.hasher, name);
+        number.map_or_else(Vec::new, |number| self.gids_of_number(number))
+    }
+
+    fn gids_of_number(&self, name: u32) -> Vec<Gid> {
+        let groups = self.names.groups(name).iter();
         let gids = groups.filter_map(|number| Gid::new(self.groups.body(*number).gid).ok());
         let mut gids: Vec<Gid> = gids.collect();
         gids.sort_unstable();

@@ -70,9 +70,10 @@ fn build(
     mut population: Population,
     length: Option<Duration>,
 ) -> io::Result<()> {
-    let mut writer = Writer::create(&keeper.files.live, population.room())?;
+    let plan = population.plan();
+    let mut writer = Writer::create(&keeper.files.live, plan.room)?;
     let mut change = writer.change();
-    population.write_all(&mut change)?;
+    population.write_all(&plan, &mut change)?;
     change.commit()?;
     match length {
         Some(length) => step(keeper, after(length)),

@@ -35,6 +35,9 @@ pub(super) enum Broken {
     /// Somebody wants everything looked at again.
     #[error("everything is wanted anew")]
     Asked,
+    /// It is time to look whether the server has told everything.
+    #[error("it is looked who is there")]
+    Due,
     /// The server doesn't do this, or not for this host; why.
     #[error("{0}")]
     Unsupported(String),

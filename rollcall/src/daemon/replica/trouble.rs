@@ -83,6 +83,8 @@ impl Trouble {
     fn of_directory(error: &LdapError) -> Self {
         match error {
             LdapError::Connect(_)
+            // Whatever stands in the server's place for a while.
+            | LdapError::Broken(_)
             | LdapError::Down(_)
             | LdapError::TimedOut
             | LdapError::Tls(_)
@@ -128,6 +130,7 @@ mod tests {
     fn a_server_that_can_not_be_asked_is_an_outage() {
         for error in [
             LdapError::Connect(String::new()),
+            LdapError::Broken("a message doesn't start as one"),
             LdapError::Down(String::new()),
             LdapError::Tls(String::new()),
             LdapError::TimedOut,

@@ -129,7 +129,10 @@ impl Keeper {
         let words = old.word(header::USED).unwrap_or(0);
         let made = leaves_room(&self.files.live, words.saturating_mul(8)).and_then(|()| {
             let mut new = Writer::create(&self.files.live, Room::default())?;
-            copy(old, &mut new, forgotten)?;
+            let is_whole = copy(old, &mut new, forgotten)?;
+            if is_whole && old.word(header::HAD_EVERYTHING) == Some(1) {
+                new.had_everything();
+            }
             new.publish()?;
             Ok(new)
         });
@@ -170,14 +173,15 @@ fn is_doubtful(before: &CacheConfig, now: &CacheConfig) -> bool {
         || now.negative_lifetime < before.negative_lifetime
 }
 
-/// Copies what a table has found, as expired, but for what expired before `forgotten`. What a
-/// replica knew is copied as if it had been asked for: a user's groups beside
+/// Copies what a table has found, as expired, but for what expired before `forgotten`; whether that
+/// was all. What a replica knew is copied as if it had been asked for: a user's groups beside
 /// the user, where a later answer replaces them.
-fn copy(old: Table<'_>, new: &mut Writer, forgotten: u32) -> std::io::Result<()> {
+fn copy(old: Table<'_>, new: &mut Writer, forgotten: u32) -> std::io::Result<bool> {
     let mut change = new.change();
-    let mut failed = None;
+    let (mut failed, mut is_whole) = (None, true);
     old.entries(|key, found, expires| {
         if expires != LONG_AGO && expires < forgotten {
+            is_whole = false;
             return;
         }
         // A file of noise has no valid names; nor could anybody ask for one.
@@ -201,7 +205,7 @@ fn copy(old: Table<'_>, new: &mut Writer, forgotten: u32) -> std::io::Result<()>
     });
     match failed {
         Some(error) => Err(error),
-        None => change.commit().map(drop),
+        None => change.commit().map(|_| is_whole),
     }
 }
 

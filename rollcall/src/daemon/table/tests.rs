@@ -115,6 +115,27 @@ fn groups_that_a_replica_knew_are_replaced_by_what_is_asked_for_later() {
     assert_eq!(look(&keeper, &of_alice()), None);
 }
 
+/// The next boot, before its daemon is up, may be the second one without a network.
+#[test]
+fn what_was_made_of_a_table_of_everybody_had_everybody_unless_somebody_was_left_out() {
+    let folder = Folder::new("everybody");
+    let mut keeper = with_a_replica(&folder);
+    keeper.doubt_everything();
+    assert_eq!(word(&keeper, header::HAD_EVERYTHING), 0, "it never was complete");
+    keeper.complete_until = Now(NEVER);
+    keeper.beat();
+    keeper.complete_until = Now(0);
+    keeper.doubt_everything();
+    assert_eq!(word(&keeper, header::HAD_EVERYTHING), 1);
+    let mut change = keeper.writer.as_mut().unwrap().change();
+    // Before all that counts.
+    change.put(Fact::User(&alice(), None), &[Key::Uid(2001)], 1).unwrap();
+    change.commit().unwrap();
+    keeper.cache.as_mut().unwrap().max_stale = Duration::ZERO;
+    keeper.doubt_everything();
+    assert_eq!(word(&keeper, header::HAD_EVERYTHING), 0);
+}
+
 #[test]
 fn what_a_replica_knew_is_doubted_after_a_reload() {
     let folder = Folder::new("reload");

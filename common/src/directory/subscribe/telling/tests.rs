@@ -25,7 +25,7 @@ fn read(_: &Entry, seen: Seen) -> (Read<()>, usize) {
 
 /// What is told of this, in short.
 fn told(resumed: bool, all: Vec<Said>) -> (Telling<()>, String) {
-    let mut telling = Telling::new(resumed);
+    let mut telling = Telling::new(resumed, None);
     for said in all {
         telling.hear(said, read).unwrap();
     }
@@ -40,7 +40,7 @@ fn text(batch: &[News<()>]) -> String {
         News::Gone(ids) => format!("gone {}", ids.len()),
         News::PresentEnds => "present-ends".into(),
         News::Refreshed => "refreshed".into(),
-        News::Cookie(Cookie(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+        News::Cookie(Cookie { bytes, .. }) => String::from_utf8_lossy(bytes).into_owned(),
     });
     text.collect::<Vec<_>>().join(", ")
 }
@@ -91,7 +91,7 @@ fn where_ids_were_cut_off_the_refresh_ends_after_those_that_are_there() {
 fn an_entry_whose_id_the_reader_cannot_see_is_of_no_use() {
     for attributes in [&[][..], &[("entryUUID", &["00000000-0000-0000-0000-000000000001"][..])]] {
         let what = What::Entry(ALICE.0, Entry::of("uid=alice", attributes));
-        let heard = Telling::<()>::new(false).hear(said(what), read);
+        let heard = Telling::<()>::new(false, None).hear(said(what), read);
         assert!(matches!(heard, Err(SubscribeError::Unsupported(_))));
     }
 }
@@ -100,7 +100,7 @@ fn an_entry_whose_id_the_reader_cannot_see_is_of_no_use() {
 fn an_entry_from_a_cookie_on_may_leave_out_its_id_but_not_have_another() {
     let hear = |attributes: &[(&str, &[&str])]| {
         let what = What::Entry(ALICE.0, Entry::of("uid=alice", attributes));
-        Telling::<()>::new(true).hear(said(what), read)
+        Telling::<()>::new(true, None).hear(said(what), read)
     };
     assert_eq!(hear(&[]), Ok(()));
     assert!(hear(&[("nsUniqueId", &["00000000-00000000-00000000-00000001"])]).is_err());
@@ -108,7 +108,7 @@ fn an_entry_from_a_cookie_on_may_leave_out_its_id_but_not_have_another() {
 
 #[test]
 fn nothing_but_references_is_not_the_same_as_nothing() {
-    let mut telling = Telling::<()>::new(false);
+    let mut telling = Telling::<()>::new(false, None);
     telling.hear(said(What::Reference), read).unwrap();
     assert!(telling.hear(said(done(false)), read).is_err());
     assert_eq!(told(false, vec![said(done(false))]).1, "present-ends, refreshed");
@@ -117,7 +117,7 @@ fn nothing_but_references_is_not_the_same_as_nothing() {
 #[test]
 fn the_end_says_whether_to_try_again_to_read_again_or_to_poll() {
     let why = |resumed, refreshed, code| {
-        let mut telling = Telling::<()>::new(resumed);
+        let mut telling = Telling::<()>::new(resumed, None);
         telling.refreshed = refreshed;
         match telling.why(Ended::Result(code, String::new())) {
             SubscribeError::Unsupported(_) => "poll",

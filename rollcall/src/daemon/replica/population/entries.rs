@@ -186,6 +186,11 @@ impl<B: Body> Entries<B> {
         slots.filter(|(_, slot)| !slot.body.is_nobody()).map(|(number, _)| number)
     }
 
+    /// Numbers are smaller than this.
+    pub(super) fn end(&self) -> usize {
+        self.slots.len()
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.numbers.len()

@@ -24,7 +24,7 @@ impl Names {
     /// is asked for again.
     pub(super) fn intern(&mut self, hasher: &RandomState, name: &str) -> u32 {
         let hash = hasher.hash_one(name);
-        if let Some(number) = self.find(hash, name) {
+        if let Some(number) = self.with_hash(hash, name) {
             return number;
         }
         let slot = Slot { name: name.into(), groups: Vec::new() };
@@ -41,7 +41,12 @@ impl Names {
         number
     }
 
-    fn find(&self, hash: u64, name: &str) -> Option<u32> {
+    /// The number of a name that a group lists.
+    pub(super) fn find(&self, hasher: &RandomState, name: &str) -> Option<u32> {
+        self.with_hash(hasher.hash_one(name), name)
+    }
+
+    fn with_hash(&self, hash: u64, name: &str) -> Option<u32> {
         self.numbers.find(hash, |number| &*self.slots[*number as usize].name == name).copied()
     }
 
@@ -77,20 +82,19 @@ impl Names {
         }
     }
 
-    /// The groups that list a name.
-    pub(super) fn groups(&self, hasher: &RandomState, name: &str) -> &[u32] {
-        let number = self.find(hasher.hash_one(name), name);
-        number.map_or(&[], |number| &self.slots[number as usize].groups)
+    /// The groups that list a name, by its number.
+    pub(super) fn groups(&self, number: u32) -> &[u32] {
+        &self.slots[number as usize].groups
     }
 
-    /// All names.
-    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
-        self.slots.iter().filter(|slot| !slot.groups.is_empty()).map(|slot| &*slot.name)
+    /// The numbers of all names.
+    pub(super) fn all(&self) -> impl Iterator<Item = u32> {
+        let slots = (0..).zip(&self.slots);
+        slots.filter(|(_, slot)| !slot.groups.is_empty()).map(|(number, _)| number)
     }
 
-    /// How many there is room for.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    /// Numbers are smaller than this.
+    pub(super) fn end(&self) -> usize {
         self.slots.len()
     }
 }

@@ -76,6 +76,9 @@ pub(super) struct Hearing {
     cookie: Option<Cookie>,
     /// What was named as gone. It goes when the refresh has ended.
     gone: BTreeSet<EntryId>,
+    /// What was said to be there and isn't known. OpenLDAP names everything that is there, and
+    /// then sends what has changed, so what is new is named before it comes.
+    promised: BTreeSet<EntryId>,
 }
 
 impl Population {
@@ -106,8 +109,8 @@ impl Population {
         self.begin(map, directory);
         let known = self.cookie(map, directory).cloned();
         let (began, whole, refreshed) = (Instant::now(), known.is_none(), false);
-        let (cookie, gone) = (None, BTreeSet::new());
-        let hearing = Hearing { began, whole, refreshed, cookie, gone };
+        let (cookie, gone, promised) = Default::default();
+        let hearing = Hearing { began, whole, refreshed, cookie, gone, promised };
         self.hearings.insert((directory, map), hearing);
         known
     }
@@ -115,8 +118,8 @@ impl Population {
     /// A map is read: half of it should not be shown. [`Population::end_to_hear`] ends that.
     pub(in crate::daemon::replica) fn hold(&mut self, map: Map, directory: u16) {
         let (began, whole, refreshed) = (Instant::now(), false, false);
-        let (cookie, gone) = (None, BTreeSet::new());
-        let hearing = Hearing { began, whole, refreshed, cookie, gone };
+        let (cookie, gone, promised) = Default::default();
+        let hearing = Hearing { began, whole, refreshed, cookie, gone, promised };
         self.hearings.insert((directory, map), hearing);
     }
 
@@ -145,12 +148,16 @@ impl Population {
                 // It has come back.
                 if let Some(hearing) = self.hearings.get_mut(&source) {
                     hearing.gone.remove(&read.seen.id);
+                    hearing.promised.remove(&read.seen.id);
                 }
                 E::put(self, directory, &read);
             }
-            News::Present(ids) => {
-                if !ids.into_iter().all(|id| self.is_there(E::MAP, directory, id)) {
-                    return Err(NewsError::Unknown);
+            News::Present(mut ids) => {
+                ids.retain(|id| !self.is_there(E::MAP, directory, *id));
+                match self.hearings.get_mut(&source) {
+                    Some(hearing) if !hearing.refreshed => hearing.promised.extend(ids),
+                    _ if ids.is_empty() => {}
+                    _ => return Err(NewsError::Unknown),
                 }
             }
             News::Gone(ids) => match self.hearings.get_mut(&source) {
@@ -162,6 +169,7 @@ impl Population {
                 if self.hearings.get(&source).is_some_and(|hearing| hearing.whole) {
                     self.end_of_present::<E>(directory)?;
                 }
+                self.all_have_come::<E>(directory)?;
                 self.let_go_of_the_gone::<E>(directory)?;
                 if let Some(hearing) = self.hearings.get_mut(&source) {
                     hearing.refreshed = true;
@@ -198,7 +206,15 @@ impl Population {
         Ok(())
     }
 
+    /// Whether everything is known that was said to be there.
+    fn all_have_come<E: Kind>(&self, directory: u16) -> Result<(), NewsError> {
+        let hearing = self.hearings.get(&(directory, E::MAP));
+        let have_come = hearing.is_none_or(|hearing| hearing.promised.is_empty());
+        if have_come { Ok(()) } else { Err(NewsError::Unknown) }
+    }
+
     fn end_of_present<E: Kind>(&mut self, directory: u16) -> Result<(), NewsError> {
+        self.all_have_come::<E>(directory)?;
         let balance = self.balance(E::MAP, directory);
         if is_mass(balance) {
             return Err(NewsError::Vanished(balance));

@@ -104,8 +104,7 @@ pub(in crate::daemon::replica) fn group(
 
 /// A cookie that says this.
 pub(in crate::daemon::replica) fn cookie(text: &str) -> Cookie {
-    let bytes = postcard::to_allocvec(text.as_bytes()).unwrap();
-    postcard::from_bytes(&bytes).unwrap()
+    Cookie::from_bytes(text.as_bytes().to_vec())
 }
 
 pub(in crate::daemon::replica) fn rejected<T>(id: u128) -> Read<T> {
@@ -148,7 +147,8 @@ impl Kept {
             self.population.write(&mut self.said).unwrap();
             self.population.written();
         } else {
-            self.population.write_all(&mut self.said).unwrap();
+            let plan = self.population.plan();
+            self.population.write_all(&plan, &mut self.said).unwrap();
             self.begun = true;
         }
         self.said.changes

@@ -5,11 +5,11 @@ use std::hash::BuildHasher;
 use std::io;
 
 use common::account::{Gid, Group, Members, Name};
-use common::table::layout::words;
-use common::table::writer::{Change, Fact, Room};
+use common::table::writer::{Change, Fact};
 use common::table::{Key, NEVER};
 
 use super::facts::{self, GroupFacts, UserFacts};
+use super::plan::Plan;
 use super::{Dirty, Population};
 
 /// Who is told what keys lead to: a change of the table.
@@ -42,19 +42,34 @@ impl Population {
     ///
     /// # Errors
     /// The sink's.
-    pub(in crate::daemon) fn write_all(&mut self, sink: &mut impl Sink) -> io::Result<()> {
+    pub(in crate::daemon) fn write_all(
+        &mut self,
+        plan: &Plan,
+        sink: &mut impl Sink,
+    ) -> io::Result<()> {
         let users = in_order(self.users.all(), |number| {
             let facts = UserFacts::of(self.users.body(number))?;
             Some(sink.order_of(Key::UserName(facts.name.as_bytes())))
         });
-        users.into_iter().try_for_each(|number| self.write_user(number, sink))?;
+        let mut doubles = Doubles::default();
+        // The names whose groups lie in a user's record.
+        let mut told = vec![false; self.names.end()];
+        for number in users {
+            let name = plan.own_names.get(number as usize).copied().flatten();
+            if self.write_user(number, name, &mut doubles, sink)?
+                && let Some(name) = name
+            {
+                told[name as usize] = true;
+            }
+        }
         let groups = in_order(self.groups.all(), |number| {
             let name = GroupFacts::of(&self.groups.body(number).facts)?.name?;
             Some(sink.order_of(Key::GroupName(name.as_bytes())))
         });
         groups.into_iter().try_for_each(|number| self.write_group(number, sink))?;
-        for name in self.names.all().filter(|name| !self.has_gids_inline(name)) {
-            sink.put(Fact::Gids(&self.gids_of(name)), &[Key::GidsOf(name.as_bytes())])?;
+        for number in self.names.all().filter(|number| !told[*number as usize]) {
+            let key = Key::GidsOf(self.names.name(number).as_bytes());
+            sink.put(Fact::Gids(&self.gids_of_number(number)), &[key])?;
         }
         self.dirty = Some(BTreeSet::new());
         Ok(())
@@ -91,7 +106,12 @@ impl Population {
                 }
             }
         }
-        users.into_iter().try_for_each(|number| self.write_user(number, sink))?;
+        let mut doubles = Doubles::default();
+        for number in users {
+            let facts = UserFacts::of(self.users.body(number));
+            let name = facts.and_then(|facts| self.names.find(&self.hasher, facts.name));
+            self.write_user(number, name, &mut doubles, sink)?;
+        }
         groups.into_iter().try_for_each(|number| self.write_group(number, sink))
     }
 
@@ -102,48 +122,28 @@ impl Population {
         }
     }
 
-    /// What a table needs that says everything.
-    pub(in crate::daemon) fn room(&self) -> Room {
-        let claims = [&self.user_names, &self.uids, &self.group_names, &self.gids];
-        let mut room = Room { keys: claims.map(super::Claims::len).iter().sum(), words: 0 };
-        for facts in self.users.all().filter_map(|number| UserFacts::of(self.users.body(number))) {
-            let text = [facts.name, facts.gecos, facts.home, facts.shell];
-            let text = text.iter().map(|text| text.len() + 1).sum::<usize>() + 2;
-            let gids = self.names.groups(&self.hasher, facts.name).len();
-            room.words += 3 + words(text) + gids.div_ceil(2) + aliases(&facts.others);
-        }
-        for number in self.groups.all() {
-            let body = self.groups.body(number);
-            let Some(GroupFacts { name: Some(name), others }) = GroupFacts::of(&body.facts) else {
-                continue;
-            };
-            let listed = &body.members[..(body.listed as usize).min(body.members.len())];
-            let members: usize = listed.iter().map(|name| self.names.name(*name).len() + 1).sum();
-            let text = name.len() + 3 + members;
-            room.words += 3 + words(text) + words(listed.len()) + aliases(&others);
-        }
-        for name in self.names.all().filter(|name| !self.has_gids_inline(name)) {
-            let gids = self.names.groups(&self.hasher, name).len();
-            room.keys += 1;
-            room.words += 2 + words(name.len() + 1) + gids.div_ceil(2);
-        }
-        room
-    }
-
     fn write_gids_of(&self, name: &str, sink: &mut impl Sink) -> io::Result<()> {
         let key = Key::GidsOf(name.as_bytes());
         let gids = if self.has_gids_inline(name) { Vec::new() } else { self.gids_of(name) };
         if gids.is_empty() { sink.remove(key) } else { sink.put(Fact::Gids(&gids), &[key]) }
     }
 
-    /// Puts a user under all the keys that it has.
-    fn write_user(&self, number: u32, sink: &mut impl Sink) -> io::Result<()> {
-        let Some(facts) = UserFacts::of(self.users.body(number)) else { return Ok(()) };
+    /// Puts a user under all the keys that it has, with the groups that list its own name, which
+    /// has this number. Whether its own name is one of the keys.
+    fn write_user(
+        &self,
+        number: u32,
+        name: Option<u32>,
+        doubles: &mut Doubles,
+        sink: &mut impl Sink,
+    ) -> io::Result<bool> {
+        let Some(facts) = UserFacts::of(self.users.body(number)) else { return Ok(false) };
         let names = facts.names().filter(|name| {
             let candidates = self.user_names.of(self.hasher.hash_one(name));
             is_alone(candidates) || self.user_named(name) == Some(number)
         });
         let mut keys: Vec<Key<'_>> = names.map(|name| Key::UserName(name.as_bytes())).collect();
+        let has_own = keys.first() == Some(&Key::UserName(facts.name.as_bytes()));
         let uid = facts.uid;
         if is_alone(self.uids.of(self.hasher.hash_one(uid))) {
             keys.push(Key::Uid(uid));
@@ -153,17 +153,17 @@ impl Population {
             };
             // Others may have the same hash only, and then nothing is wrong.
             if self.uids.of(self.hasher.hash_one(uid)).filter(has_it).nth(1).is_some() {
-                tracing::warn!(key = uid, first = ?facts.name,
-                    "the directory has several entries of one name or id; the first is taken");
+                doubles.tell(uid, facts.name);
             }
             keys.push(Key::Uid(uid));
         }
         if keys.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        let Some(user) = facts::user(self.users.body(number)) else { return Ok(()) };
-        let gids: Vec<Gid> = self.gids_of(facts.name);
-        sink.put(Fact::User(&user, Some(&gids)), &keys)
+        let Some(user) = facts::user(self.users.body(number)) else { return Ok(false) };
+        let gids = name.map_or_else(Vec::new, |name| self.gids_of_number(name));
+        sink.put(Fact::User(&user, Some(&gids)), &keys)?;
+        Ok(has_own)
     }
 
     /// Puts a group under all the keys that it has.
@@ -257,6 +257,35 @@ impl Population {
     }
 }
 
+/// Users whose id others have as well. A few are named in the log: in a directory that was set up
+/// anew, with the old entries still known, that may be everybody.
+#[derive(Default)]
+struct Doubles(usize);
+
+impl Doubles {
+    /// How many are named.
+    const NAMED: usize = 10;
+
+    fn tell(&mut self, uid: u32, first: &str) {
+        self.0 += 1;
+        if self.0 <= Self::NAMED {
+            tracing::warn!(
+                key = uid,
+                ?first,
+                "the directory has several entries of one name or id; the first is taken"
+            );
+        }
+    }
+}
+
+impl Drop for Doubles {
+    fn drop(&mut self) {
+        if let Some(more) = self.0.checked_sub(Self::NAMED).filter(|more| *more > 0) {
+            tracing::warn!(more, "there are more ids that several entries have");
+        }
+    }
+}
+
 fn in_order(numbers: impl Iterator<Item = u32>, order: impl Fn(u32) -> Option<usize>) -> Vec<u32> {
     let mut numbers: Vec<_> = numbers.map(|number| (order(number), number)).collect();
     numbers.sort_unstable();
@@ -267,9 +296,4 @@ fn in_order(numbers: impl Iterator<Item = u32>, order: impl Fn(u32) -> Option<us
 fn is_alone(mut candidates: impl Iterator<Item = u32>) -> bool {
     candidates.next();
     candidates.next().is_none()
-}
-
-/// The words of a record for each other name.
-fn aliases(others: &[&str]) -> usize {
-    others.iter().map(|name| 2 + words(name.len() + 1)).sum()
 }

@@ -127,9 +127,27 @@ fn half_of_a_refresh_is_held_but_not_for_ever() {
 }
 
 #[test]
-fn an_entry_that_is_called_present_and_is_not_known_is_told() {
+fn an_entry_that_is_called_present_and_does_not_come_is_told() {
+    for end in [News::PresentEnds, News::Refreshed] {
+        let mut kept = three();
+        assert_eq!(hear(&mut kept, vec![News::Present(ids(&[0, 9]))]), Ok(false));
+        assert_eq!(hear(&mut kept, vec![end]), Err(NewsError::Unknown));
+    }
     let mut kept = three();
-    assert_eq!(hear(&mut kept, vec![News::Present(ids(&[9]))]), Err(NewsError::Unknown));
+    hear(&mut kept, vec![News::Refreshed]).unwrap();
+    let late = hear(&mut kept, vec![News::Present(ids(&[9]))]);
+    assert_eq!(late, Err(NewsError::Unknown), "there is no end to wait for");
+}
+
+#[test]
+fn an_entry_may_be_called_present_before_it_comes() {
+    let mut kept = three();
+    hear(&mut kept, vec![News::Present(ids(&[0, 1, 2, 9]))]).unwrap();
+    let come = vec![News::Entry(user(9, &["new"], 1009)), News::PresentEnds, News::Refreshed];
+    assert_eq!(hear(&mut kept, come), Ok(true));
+    kept.publish();
+    assert!(kept.says("user new").is_some());
+    assert!(kept.says("user c").is_some());
 }
 
 #[test]

@@ -7,8 +7,20 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use super::follow::{DEAR_WAIT, FIRST_WAIT, LONGEST_WAIT};
+use common::directory::Directory;
 
+/// After a failure the next try is due after this long, and then after twice as long each time,
+/// up to [`LONGEST_WAIT`].
+pub(super) const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// A directory is tried again at least this often.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// But not so often if everything has to be read that can't be, or if it is the table that
+/// can't be made: the server does its part each time.
+pub(super) const DEAR_WAIT: Duration = Duration::from_secs(600);
+/// How often to look whether an outage is over.
+const GLANCE: Duration = Duration::from_millis(100);
+/// Over how long the hosts spread when it is.
+const COMING_BACK: Duration = Duration::from_secs(1);
 /// How long a subscription has to live until it counts that it does.
 const SETTLED: Duration = Duration::from_secs(180);
 /// The same, after an outage: who lives so long was reached for good.
@@ -88,6 +100,24 @@ pub(super) fn half_drawn(most: Duration) -> Duration {
     most / 2 + drawn(most / 2)
 }
 
+/// A tenth more or less, so that hosts that were started together spread out.
+pub(super) fn jittered(time: Duration) -> Duration {
+    time * 9 / 10 + drawn(time / 5)
+}
+
+/// Waits until an outage of the directory has ended.
+pub(super) async fn outage_ends(directory: &Directory) {
+    let mut was_out = false;
+    loop {
+        let is_out = directory.outage().is_some();
+        if was_out && !is_out {
+            return tokio::time::sleep(drawn(COMING_BACK)).await;
+        }
+        was_out |= is_out;
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +150,7 @@ mod tests {
         for _ in 0..1000 {
             assert!(drawn(SPREAD) <= SPREAD);
             assert!((SPREAD / 2..=SPREAD).contains(&half_drawn(SPREAD)));
+            assert!((SPREAD * 9 / 10..=SPREAD * 11 / 10).contains(&jittered(SPREAD)));
         }
     }
 }
