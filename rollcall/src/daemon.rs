@@ -18,6 +18,7 @@
 //! | `table` | the thread that owns the table |
 //! | `offline` | decides logins while no server answers |
 //! | `replica` | keeps a copy of the whole directory in the table |
+//! | `pause` | how long to leave a directory alone |
 //! | `network` | hears that the network has changed |
 //! | `notify` | tells systemd |
 //! | `ffi` | the unsafe calls |
@@ -36,6 +37,7 @@ mod log;
 mod network;
 mod notify;
 mod offline;
+mod pause;
 mod places;
 mod privileges;
 mod receive;
@@ -69,6 +71,9 @@ use table::{Files, Keeper, TableThread};
 /// as the longest, a change of password, may take ([`deadline::LOGIN`]), since
 /// nobody could say whether one that is cut off took place.
 const LAST_ANSWERS: Duration = deadline::LOGIN.saturating_add(Duration::from_secs(1));
+
+/// How long a graceful stop waits for the passwords of the last logins to be hashed.
+const LAST_HASHES: Duration = Duration::from_secs(5);
 
 /// How long a graceful stop waits for the table's copy.
 const LAST_SEAL: Duration = Duration::from_secs(20);
@@ -194,9 +199,11 @@ async fn serve(
     if tokio::time::timeout(LAST_ANSWERS, shared.limits.drained()).await.is_err() {
         warn!("stopped before all requests were answered");
     }
+    let last_hashes = tokio::time::timeout(LAST_HASHES, shared.offline.finish());
     // The live table stays: until there is another daemon, its readers use it at any age.
     // A disk that takes longer than this keeps what it has.
-    let _ = tokio::time::timeout(LAST_SEAL, table.run(Keeper::seal_for_good)).await;
+    let last_seal = tokio::time::timeout(LAST_SEAL, table.run(Keeper::seal_for_good));
+    let _ = tokio::join!(last_hashes, last_seal);
     Ok(())
 }
 

@@ -63,3 +63,17 @@ fn completions_and_manual_pages_cover_the_daemon() {
     let page = fs::read_to_string(folder.path().join("rollcall-daemon.1")).unwrap();
     assert!(page.contains("foreground"), "{page}");
 }
+
+#[test]
+fn without_a_daemon_a_flush_of_the_offline_logins_says_what_to_do_instead() {
+    let folder = Folder::new();
+    let socket = folder.socket();
+    let output = rollcall(&["flush", "--offline", "--socket", socket.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    for part in
+        ["was not removed", "no rollcall daemon is running", "/var/lib/rollcall/offline.redb"]
+    {
+        assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+    }
+}

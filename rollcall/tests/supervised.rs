@@ -3,9 +3,11 @@
 mod support;
 
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 
 use common::protocol::{Response, Unavailable};
 use nix::sys::signal::Signal;
+use nix::unistd::Uid;
 use support::{Daemon, Folder, PATIENCE};
 
 const WRONG: &str = "[directory]\nurl = []\n";
@@ -83,4 +85,26 @@ fn a_reload_of_the_corrected_configuration_ends_it() {
     assert!(systemd.message().contains("RELOADING=1"));
     assert!(systemd.message().contains("Answering requests"));
     assert!(matches!(folder.ask(), Response::Unavailable(Unavailable::Directory(_))));
+}
+
+/// What is kept needs no configuration to be removed.
+#[test]
+fn with_a_wrong_configuration_the_offline_logins_can_be_flushed() {
+    let folder = Folder::new();
+    folder.configure(WRONG);
+    let state = folder.socket().with_file_name("state");
+    std::fs::create_dir_all(&state).unwrap();
+    let file = state.join("offline.redb");
+    std::fs::write(&file, "hashes").unwrap();
+    let (systemd, _daemon) = Supervisor::start(&folder);
+    systemd.message();
+    assert!(matches!(folder.ask(), Response::Unavailable(Unavailable::Configuration(_))));
+    assert!(file.exists(), "a configuration that can't be used removes nothing");
+    let output = Command::new(env!("CARGO_BIN_EXE_rollcall"))
+        .args(["flush", "--offline", "--socket"])
+        .arg(folder.socket())
+        .output()
+        .unwrap();
+    let is_root = Uid::effective().is_root();
+    assert_eq!((output.status.success(), !file.exists()), (is_root, is_root), "{output:?}");
 }

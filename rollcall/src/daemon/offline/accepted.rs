@@ -41,8 +41,8 @@ impl Accepted {
 impl Drop for Accepted {
     fn drop(&mut self) {
         if let Some(password) = self.password.take() {
-            let (name, login) = (self.whose.name.clone(), self.login);
-            let work = move |book: &mut Book| book.confirm(&name, &password, login);
+            let (Whose { name, dn }, login) = (self.whose.clone(), self.login);
+            let work = move |book: &mut Book| book.confirm(&name, dn.as_deref(), &password, login);
             self.queue.owe_besides(self.whose.clone(), work);
         }
     }

@@ -11,11 +11,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::account::Name;
+use common::account::{Name, Shadow, User};
+use common::login::Account;
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::book::Book;
+use super::record::Record;
 use super::store::Trouble;
 
 /// How many may wait for an answer, and how many hashes may be owed.
@@ -51,9 +53,9 @@ pub(super) struct Queue(Arc<Shared>);
 struct Shared {
     lines: Mutex<Lines>,
     wake: Condvar,
-    /// Who is kept, and in which directory: a glance that waits for nothing. `None`: that
-    /// couldn't be read yet. Never locked before `lines`.
-    kept: Mutex<Option<HashMap<Name, usize>>>,
+    /// Who is kept, and where from: a glance that waits for nothing. `None`: that couldn't be
+    /// read yet. Never locked before `lines`.
+    kept: Mutex<Option<HashMap<Name, Kept>>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -62,11 +64,22 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+/// Somebody who is kept.
+struct Kept {
+    directory: usize,
+    user: User,
+    dn: String,
+    uuid: Option<String>,
+    shadow: Option<Shadow>,
+}
+
 #[derive(Default)]
 struct Lines {
     first: VecDeque<Item>,
     later: VecDeque<Item>,
     rest_until: Option<Instant>,
+    /// It rests no more.
+    is_in_a_hurry: bool,
     /// Whose work is being done.
     at_work: Option<Name>,
     era: Era,
@@ -101,7 +114,10 @@ impl Queue {
                 if catch_unwind(AssertUnwindSafe(|| work(&mut book))).is_err() {
                     error!("an offline login failed by a mistake in this program");
                 }
-                let kept = book.names().map(|(name, directory)| (name.clone(), directory));
+                let kept = book.names().map(|(name, record)| {
+                    let Record { directory, user, dn, uuid, shadow, .. } = record.clone();
+                    (name.clone(), Kept { directory, user, dn, uuid, shadow })
+                });
                 *lock(&there.kept) = book.is_read().then(|| kept.collect());
                 let mut lines = lock(&there.lines);
                 lines.at_work = None;
@@ -114,7 +130,7 @@ impl Queue {
     }
 
     /// Has something done before all hashes that nobody waits for, and waits for what comes of
-    /// it. What is owed for `name` comes before it. It isn't begun when nobody waits any more.
+    /// it. What is owed for `name` comes before it, under whichever name of the entry. It isn't begun when nobody waits any more.
     /// `None`: there is too much to do.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
@@ -127,8 +143,14 @@ impl Queue {
             if lines.first.len() >= MOST {
                 return None;
             }
-            let is_own = |item: &Item| name.is_some_and(|name| item.is_of(name));
+            let kept = lock(&self.0.kept);
+            let dn = name.and_then(|name| Some(kept.as_ref()?.get(name)?.dn.as_str()));
+            let is_own = |item: &Item| {
+                name.is_some_and(|name| item.is_of(name))
+                    || dn.is_some_and(|dn| item.is_of_entry(dn))
+            };
             let (own, others) = lines.later.drain(..).partition(is_own);
+            drop(kept);
             lines.later = others;
             let own: VecDeque<Item> = own;
             lines.first.extend(own);
@@ -162,6 +184,21 @@ impl Queue {
         }
         self.0.wake.notify_one();
         answered.await.ok()
+    }
+
+    /// Returns when all that is owed by now is done. From now on the thread doesn't rest.
+    pub(super) async fn finish(&self) {
+        let (done, all_done) = oneshot::channel();
+        {
+            let mut lines = lock(&self.0.lines);
+            lines.is_in_a_hurry = true;
+            // Nobody may be waiting any more.
+            let work: Work = Box::new(move |_| done.send(()).unwrap_or_default());
+            lines.later.push_back(Item { whose: None, work });
+        }
+        self.0.wake.notify_one();
+        // It isn't done if everything is removed meanwhile, nor is anything else.
+        let _ = all_done.await;
     }
 
     /// From now on there is something to keep.
@@ -234,9 +271,20 @@ impl Queue {
         self.0.wake.notify_one();
     }
 
+    /// Whether a user is kept as something else than this; or nobody knows.
+    pub(super) fn is_news(&self, name: &Name, account: &Account) -> bool {
+        let Account { directory, user, dn, uuid, shadow } = account;
+        lock(&self.0.kept).as_ref().is_none_or(|kept| {
+            kept.get(name).is_some_and(|kept| {
+                kept.directory != *directory
+                    || (&kept.user, &kept.dn, &kept.uuid, &kept.shadow) != (user, dn, uuid, shadow)
+            })
+        })
+    }
+
     /// Which directory has a user who is kept.
     pub(super) fn directory_of(&self, name: &Name) -> Option<usize> {
-        lock(&self.0.kept).as_ref()?.get(name).copied()
+        Some(lock(&self.0.kept).as_ref()?.get(name)?.directory)
     }
 }
 
@@ -250,7 +298,7 @@ impl Shared {
                 return (item, false);
             }
             let rest = lines.rest_until.map(|end| end.saturating_duration_since(Instant::now()));
-            let rest = rest.filter(|rest| !rest.is_zero());
+            let rest = rest.filter(|rest| !rest.is_zero() && !lines.is_in_a_hurry);
             if rest.is_none()
                 && let Some(item) = lines.later.pop_front()
             {

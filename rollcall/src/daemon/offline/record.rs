@@ -3,10 +3,16 @@
 //! Pure decisions: the time is an argument. Seconds are of the wall clock, since they must
 //! outlive a restart of the machine. A clock that was set back is therefore noticed, and then
 //! nobody gets in: otherwise that would be a way to make an old login young, or to end a wait.
+//!
+//! A record is of an entry of the directory, not of a name: one that has several names has one
+//! password, and wrong ones count for all of them. But who logged in under one name isn't let in
+//! under another: whether a server would have done that (two entries may share a name, or a
+//! directory further up have it) isn't known here. So each name has its own last login.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use common::account::{Shadow, User};
+use common::account::{Name, Shadow, User};
 use common::login::judge_age;
 use common::protocol::{LoginAnswer, OfflineStatus, Verdict};
 use serde::{Deserialize, Serialize};
@@ -21,7 +27,7 @@ const LONGEST_WAIT: u64 = 3600;
 const DAY: u64 = 86_400;
 const EXPIRED: &str = "Your password has expired, and it can't be changed while no server answers.";
 
-/// What is kept of a user.
+/// What is kept of a user. Another form of it needs another number in `store.rs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) user: User,
@@ -34,8 +40,8 @@ pub(super) struct Record {
     pub(super) password_ends: Option<u64>,
     /// Under which configuration the user was let in.
     pub(super) origin: Origin,
-    /// When that was, in seconds since 1970.
-    pub(super) login: u64,
+    /// The names under which that happened, and when last, in seconds since 1970.
+    pub(super) logins: BTreeMap<Name, u64>,
     /// Wrong passwords since the last right one; counted before they are looked at.
     pub(super) failures: u32,
     /// When the last of these came, in seconds since 1970.
@@ -78,10 +84,53 @@ impl fmt::Display for Refusal {
 }
 
 impl Record {
-    /// Whether it may decide a login now. `seen` is the latest time that the clock has shown;
-    /// `silent` says which directories don't answer.
+    /// What it is kept under: which entry it is. A renamed one keeps its UUID; where the server
+    /// tells none it is known by its DN, which a server spells in one way but for the case.
+    pub(super) fn key(&self) -> String {
+        self.uuid.as_deref().unwrap_or(&self.dn).to_lowercase()
+    }
+
+    /// Whether this is the entry's name.
+    pub(super) fn has_dn(&self, dn: &str) -> bool {
+        self.dn.to_lowercase() == dn.to_lowercase()
+    }
+
+    /// Whether it is about the same entry, and was kept under the same configuration.
+    pub(super) fn is_continued_by(&self, other: &Self) -> bool {
+        self.key() == other.key()
+            && self.directory == other.directory
+            && self.origin == other.origin
+    }
+
+    /// Whether both can't be true: they claim one name or one entry.
+    pub(super) fn is_at_odds_with(&self, other: &Self) -> bool {
+        self.key() == other.key()
+            || self.has_dn(&other.dn)
+            || self.user.name == other.user.name
+            || self.logins.keys().any(|name| other.logins.contains_key(name))
+    }
+
+    /// When the user last logged in online under whichever name, in seconds since 1970.
+    pub(super) fn last_login(&self) -> u64 {
+        self.logins.values().copied().max().unwrap_or(0)
+    }
+
+    /// Whether it may decide a login under this name now. `seen` is the latest time that the
+    /// clock has shown; `silent` says which directories don't answer.
     pub(super) fn counts(
         &self,
+        name: &Name,
+        policy: &Policy,
+        silent: &[bool],
+        seen: u64,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        self.counts_since(self.login(name), policy, silent, seen, now)
+    }
+
+    fn counts_since(
+        &self,
+        login: u64,
         policy: &Policy,
         silent: &[bool],
         seen: u64,
@@ -93,11 +142,11 @@ impl Record {
         if silent.get(self.directory) != Some(&true) {
             return Err(Refusal::Answered);
         }
-        let latest = self.login.max(self.failed).max(seen);
+        let latest = self.last_login().max(self.failed).max(seen);
         if now.saturating_add(SLACK) < latest {
             return Err(Refusal::ClockSetBack);
         }
-        if now >= self.until(policy) {
+        if now >= until(login, policy) {
             return Err(Refusal::TooOld);
         }
         Ok(())
@@ -115,9 +164,9 @@ impl Record {
         }
     }
 
-    /// Until when there are offline logins, in seconds since 1970.
-    pub(super) fn until(&self, policy: &Policy) -> u64 {
-        self.login.saturating_add(policy.max_age)
+    /// When the user last logged in online under this name, in seconds since 1970; 0: never.
+    pub(super) fn login(&self, name: &Name) -> u64 {
+        self.logins.get(name).copied().unwrap_or(0)
     }
 
     /// What the ages say today. What would have to be changed can't be, so it keeps out.
@@ -144,12 +193,18 @@ impl Record {
     /// until 1970.
     pub(super) fn status(&self, policy: &Policy, seen: u64, now: u64) -> OfflineStatus {
         let silent = vec![true; self.directory.saturating_add(1).min(1024)];
-        let counts = self.counts(policy, &silent, seen, now).is_ok()
+        let login = self.last_login();
+        let counts = self.counts_since(login, policy, &silent, seen, now).is_ok()
             && self.failures < policy.max_failures
             && self.judge(now).verdict == Verdict::Accepted;
-        let until = if counts { self.until(policy) } else { 0 };
+        let until = if counts { until(login, policy) } else { 0 };
         OfflineStatus { name: self.user.name.clone(), until, failures: self.failures }
     }
+}
+
+/// Until when there are offline logins after one online, both in seconds since 1970.
+pub(super) fn until(login: u64, policy: &Policy) -> u64 {
+    login.saturating_add(policy.max_age)
 }
 
 /// How long the next password has to wait after so many wrong ones.
@@ -158,143 +213,4 @@ fn wait(failures: u32) -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use common::account::{AbsolutePath, Field, Gid, Name, Uid};
-    use std::sync::LazyLock;
-
-    use common::secret::Secret;
-
-    use super::*;
-
-    /// One is enough for all tests: it takes a while.
-    static HASH: LazyLock<Hash> = LazyLock::new(|| Hash::of(&Secret::new("right".into())).unwrap());
-
-    pub(in super::super) const LOGIN: u64 = 1_700_000_000;
-
-    pub(in super::super) fn policy() -> Policy {
-        Policy { max_age: 1000, max_failures: 3, origin: Origin([1; 32]) }
-    }
-
-    pub(in super::super) fn record() -> Record {
-        Record {
-            user: User {
-                name: Name::parse("alice").unwrap(),
-                uid: Uid::new(10_001).unwrap(),
-                gid: Gid::new(20_001).unwrap(),
-                gecos: Field::default(),
-                home: AbsolutePath::nonexistent(),
-                shell: AbsolutePath::bin_sh(),
-            },
-            dn: "uid=alice,dc=x".into(),
-            uuid: None,
-            directory: 0,
-            shadow: None,
-            password_ends: None,
-            origin: Origin([1; 32]),
-            login: LOGIN,
-            failures: 0,
-            failed: 0,
-            hash: HASH.clone(),
-        }
-    }
-
-    fn shadow() -> Shadow {
-        Shadow {
-            name: Name::parse("alice").unwrap(),
-            last_change: None,
-            min: None,
-            max: None,
-            warn: None,
-            inactive: None,
-            expire: None,
-            flag: None,
-        }
-    }
-
-    fn counts(record: &Record, now: u64) -> Result<(), Refusal> {
-        record.counts(&policy(), &[true], 0, now)
-    }
-
-    #[test]
-    fn a_login_counts_for_its_time() {
-        assert_eq!(counts(&record(), LOGIN), Ok(()));
-        assert_eq!(counts(&record(), LOGIN + 999), Ok(()));
-        assert_eq!(counts(&record(), LOGIN + 1000), Err(Refusal::TooOld));
-        assert_eq!(counts(&record(), u64::MAX), Err(Refusal::TooOld));
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_lets_nobody_in() {
-        assert_eq!(counts(&record(), LOGIN - SLACK), Ok(()), "a small correction");
-        assert_eq!(counts(&record(), LOGIN - SLACK - 1), Err(Refusal::ClockSetBack));
-        assert_eq!(counts(&record(), 0), Err(Refusal::ClockSetBack));
-        let failed = Record { failed: LOGIN + 500, ..record() };
-        assert_eq!(counts(&failed, LOGIN + 400), Err(Refusal::ClockSetBack));
-        let seen = record().counts(&policy(), &[true], LOGIN + 900, LOGIN + 100);
-        assert_eq!(seen, Err(Refusal::ClockSetBack), "it has shown a later time");
-    }
-
-    #[test]
-    fn another_configuration_makes_it_void() {
-        let other = Policy { origin: Origin([2; 32]), ..policy() };
-        let refusal = record().counts(&other, &[true], 0, LOGIN);
-        assert_eq!(refusal, Err(Refusal::OtherConfiguration));
-    }
-
-    #[test]
-    fn a_directory_that_answers_decides_itself() {
-        assert_eq!(record().counts(&policy(), &[false, true], 0, LOGIN), Err(Refusal::Answered));
-        assert_eq!(record().counts(&policy(), &[], 0, LOGIN), Err(Refusal::Answered));
-    }
-
-    #[test]
-    fn after_each_wrong_password_the_next_one_waits_longer() {
-        let after = |failures, now| {
-            let policy = Policy { max_failures: 100, ..policy() };
-            Record { failures, failed: LOGIN, ..record() }.may_try(&policy, now)
-        };
-        assert_eq!(after(0, LOGIN), Ok(()));
-        assert_eq!(after(1, LOGIN), Err(Refusal::Wait(2)));
-        assert_eq!(after(1, LOGIN + 2), Ok(()));
-        assert_eq!(after(2, LOGIN + 2), Err(Refusal::Wait(2)));
-        assert_eq!(after(2, LOGIN + 4), Ok(()));
-        assert_eq!(after(4, LOGIN), Err(Refusal::Wait(16)));
-        assert_eq!(after(99, LOGIN), Err(Refusal::Wait(LONGEST_WAIT)), "no overflow");
-    }
-
-    #[test]
-    fn after_too_many_wrong_passwords_no_wait_helps() {
-        let record = Record { failures: 3, failed: LOGIN, ..record() };
-        assert_eq!(record.may_try(&policy(), LOGIN + 900), Err(Refusal::TooManyFailures));
-    }
-
-    #[test]
-    fn an_account_that_expires_meanwhile_is_refused() {
-        let today = i64::try_from(LOGIN / DAY).unwrap();
-        let with = |shadow| Record { shadow: Some(shadow), ..record() }.judge(LOGIN).verdict;
-        let expire = Shadow { expire: Some(today), ..shadow() };
-        assert_eq!(with(expire), Verdict::AccountExpired);
-        let old = Shadow { last_change: Some(today - 10), max: Some(9), ..shadow() };
-        assert_eq!(with(old), Verdict::PasswordExpired, "it can't be changed");
-        let inactive =
-            Shadow { last_change: Some(today - 99), max: Some(9), inactive: Some(1), ..shadow() };
-        assert_eq!(with(inactive), Verdict::PasswordExpired);
-        let young = Shadow { last_change: Some(today - 9), max: Some(9), ..shadow() };
-        assert_eq!(with(young), Verdict::Accepted);
-    }
-
-    #[test]
-    fn a_password_ends_when_the_server_said_it_would() {
-        let record = Record { password_ends: Some(LOGIN + 5), ..record() };
-        assert_eq!(record.judge(LOGIN + 4).verdict, Verdict::Accepted);
-        assert_eq!(record.judge(LOGIN + 5).verdict, Verdict::PasswordExpired);
-    }
-
-    #[test]
-    fn who_has_no_offline_login_is_told_to_have_none() {
-        let until = |record: &Record, now| record.status(&policy(), 0, now).until;
-        assert_eq!(until(&record(), LOGIN), LOGIN + 1000);
-        assert_eq!(until(&record(), LOGIN + 1000), 0);
-        assert_eq!(until(&Record { failures: 3, ..record() }, LOGIN), 0);
-    }
-}
+pub(super) mod tests;

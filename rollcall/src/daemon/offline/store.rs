@@ -4,34 +4,37 @@
 //! at any instruction. One process at a time has it open (redb locks it): a second daemon goes
 //! without. A file that can't be read as ours is set aside under another name, with a line in
 //! the log, and the next record begins a new one: nobody is let in by what isn't understood.
+//! One of another version of this program is removed.
 //!
 //! A record that is removed from a database may lie in its free pages for a while; a removed
 //! file doesn't.
 
+mod failure;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use common::account::Name;
 use nix::fcntl::OFlag;
 use nix::unistd::Uid;
 use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, Error, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
-    WriteTransaction,
+    Builder, Database, Error, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
-use tracing::error;
+use tracing::{error, info};
 
 use super::record::Record;
+pub(super) use failure::Trouble;
+use failure::{Failure, caught};
 
 const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
-/// The form of the records; a file with another number isn't ours.
-const VERSION: u64 = 1;
+/// The form of the records. What is in a file with another number is let go of, unread: bytes of
+/// one form may well mean something in another.
+const VERSION: u64 = 2;
 const VERSION_KEY: &str = "version";
 /// The latest time that the clock has shown, in seconds since 1970.
 const SEEN_KEY: &str = "seen";
@@ -40,35 +43,12 @@ const MEMORY: usize = 256 << 10;
 const FILE: &str = "offline.redb";
 const ASIDE: &str = "offline.redb.damaged";
 
-/// Why nothing can be kept or read.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// Another daemon has the file.
-    InUse,
-    /// It can't be read or written, usually for want of room or permission.
-    Failed(String),
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse => f.write_str("another daemon has the file"),
-            Self::Failed(why) => f.write_str(why),
-        }
-    }
-}
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
 /// What is to be written at once.
 #[derive(Debug, Default)]
 pub(super) struct Change<'a> {
-    pub(super) put: Option<(&'a Name, &'a Record)>,
-    pub(super) remove: Vec<Name>,
+    pub(super) put: Option<&'a Record>,
+    /// By their keys, before that.
+    pub(super) remove: Vec<String>,
     /// The latest time that the clock has shown.
     pub(super) seen: u64,
 }
@@ -80,31 +60,24 @@ pub(super) struct Store {
     open: Option<Database>,
 }
 
-/// How an attempt ended that wasn't as it should be.
-enum Failure {
-    /// The file is none of ours, or damaged.
-    Unreadable(String),
-    Trouble(Trouble),
-}
-
 impl Store {
     /// Opens nothing yet.
     pub(super) fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), open: None }
     }
 
-    /// All that is kept, and the latest time that the clock has shown. Records that can't be
-    /// understood are left out.
-    pub(super) fn all(&mut self) -> Result<(BTreeMap<Name, Record>, u64), Trouble> {
+    /// All that is kept, by its key, and the latest time that the clock has shown. Records that
+    /// can't be understood are left out.
+    pub(super) fn all(&mut self) -> Result<(BTreeMap<String, Record>, u64), Trouble> {
         let read = |database: &Database| {
             let transaction = database.begin_read()?;
             let mut all = BTreeMap::new();
             for entry in transaction.open_table(USERS)?.iter()? {
-                let (name, record) = entry?;
-                let name = Name::parse(name.value());
-                let record = postcard::from_bytes::<Record>(record.value());
-                if let (Ok(name), Ok(record)) = (name, record) {
-                    all.insert(name, record);
+                let (key, record) = entry?;
+                if let Some(record) = understand(record.value())
+                    && record.key() == key.value()
+                {
+                    all.insert(record.key(), record);
                 }
             }
             let seen = transaction.open_table(NUMBERS)?.get(SEEN_KEY)?;
@@ -116,9 +89,9 @@ impl Store {
     /// Writes, and returns when it is on the disk.
     pub(super) fn commit(&mut self, change: &Change<'_>) -> Result<(), Trouble> {
         let put = match change.put {
-            Some((name, record)) => {
+            Some(record) => {
                 let bytes = postcard::to_allocvec(record);
-                Some((name, bytes.map_err(|e| Trouble::Failed(e.to_string()))?))
+                Some((record.key(), bytes.map_err(|e| Trouble::Failed(e.to_string()))?))
             }
             None => None,
         };
@@ -126,11 +99,11 @@ impl Store {
             let mut transaction = begin(database)?;
             {
                 let mut users = transaction.open_table(USERS)?;
-                for name in &change.remove {
-                    users.remove(name.as_str())?;
+                for key in &change.remove {
+                    users.remove(key.as_str())?;
                 }
-                if let Some((name, bytes)) = &put {
-                    users.insert(name.as_str(), bytes.as_slice())?;
+                if let Some((key, bytes)) = &put {
+                    users.insert(key.as_str(), bytes.as_slice())?;
                 }
                 transaction.open_table(NUMBERS)?.insert(SEEN_KEY, change.seen)?;
             }
@@ -161,6 +134,19 @@ impl Store {
         }
     }
 
+    /// Removes what was set aside, unless that was written after this time, in seconds since 1970.
+    pub(super) fn clear_aside(&self, time: u64) -> io::Result<()> {
+        let path = self.folder.join(ASIDE);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(time);
+        let done = fs::symlink_metadata(&path).and_then(|metadata| {
+            if metadata.modified()? <= time { fs::remove_file(&path) } else { Ok(()) }
+        });
+        match done {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
     /// Does something with the database. `None`: there is none, and none is to be made.
     fn with<T>(
         &mut self,
@@ -182,6 +168,7 @@ impl Store {
                     return Err(trouble);
                 }
                 Err(Failure::Unreadable(why)) => self.set_aside(&why)?,
+                Err(Failure::OtherForm(version)) => self.let_go(version)?,
             }
         }
         Err(Trouble::Failed("the file can't be used".into()))
@@ -249,6 +236,17 @@ impl Store {
         );
         Ok(fs::rename(from, to)?)
     }
+
+    /// Another version of this program made it, and there is no mistake to look into: hashes
+    /// that nobody will use aren't left lying about.
+    fn let_go(&mut self, version: u64) -> Result<(), Trouble> {
+        self.open = None;
+        info!(
+            "what another version kept for offline logins is removed: its form is number \
+             {version}, not {VERSION}"
+        );
+        Ok(fs::remove_file(self.folder.join(FILE))?)
+    }
 }
 
 fn begin(database: &Database) -> Result<WriteTransaction, Error> {
@@ -272,8 +270,15 @@ fn check_version(database: &Database) -> Result<(), Failure> {
     };
     match check()? {
         VERSION => Ok(()),
-        other => Err(Failure::Unreadable(format!("its form is number {other}, not {VERSION}"))),
+        0 => Err(Failure::Unreadable("it doesn't say which form it has".into())),
+        other => Err(Failure::OtherForm(other)),
     }
+}
+
+/// Reads a record, which must be all that there is.
+fn understand(bytes: &[u8]) -> Option<Record> {
+    let (record, rest) = postcard::take_from_bytes::<Record>(bytes).ok()?;
+    rest.is_empty().then_some(record)
 }
 
 /// Makes the folder if it isn't there, and has it to itself.
@@ -292,51 +297,6 @@ fn own_folder(folder: &Path) -> io::Result<()> {
         fs::set_permissions(folder, Permissions::from_mode(0o700))?;
     }
     Ok(())
-}
-
-/// redb may panic over a file that was changed by others.
-fn caught<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(Failure::Unreadable("it is damaged".into())))
-}
-
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let text = error.to_string();
-        match error {
-            Error::DatabaseAlreadyOpen | Error::LockProtocolMismatch => {
-                Self::Trouble(Trouble::InUse)
-            }
-            // Not a database at all, an older or newer one, somebody else's, or a damaged one.
-            Error::Corrupted(_)
-            | Error::UpgradeRequired(_)
-            | Error::TableTypeMismatch { .. }
-            | Error::TableIsMultimap(_)
-            | Error::TypeDefinitionChanged { .. }
-            | Error::TableDoesNotExist(_)
-            | Error::LockPoisoned(_) => Self::Unreadable(text),
-            Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Self::Unreadable(text)
-            }
-            // It is shorter than it says.
-            Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Self::Unreadable(text)
-            }
-            _ => Self::Trouble(Trouble::Failed(text)),
-        }
-    }
-}
-
-impl From<StorageError> for Failure {
-    fn from(error: StorageError) -> Self {
-        Error::from(error).into()
-    }
 }
 
 #[cfg(test)]

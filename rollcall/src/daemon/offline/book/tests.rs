@@ -1,3 +1,10 @@
+mod ages;
+mod entries;
+
+use std::time::{Duration, SystemTime};
+
+use common::login::Account;
+
 use super::super::record::tests::{LOGIN, policy, record};
 use super::*;
 
@@ -30,6 +37,11 @@ fn book() -> (tempfile::TempDir, Book) {
     let mut book = Book::new(&folder.path().join("state"));
     book.keep(&name("alice"), welcome("right"), &policy(), LOGIN);
     (folder, book)
+}
+
+/// What is kept under a name.
+fn kept(book: &Book, who: &str) -> Record {
+    book.record_of(&name(who)).unwrap().clone()
 }
 
 fn again(folder: &tempfile::TempDir) -> Book {
@@ -106,8 +118,8 @@ fn wrong_passwords_are_counted_over_a_restart() {
 #[test]
 fn an_attempt_counts_before_it_is_looked_at() {
     let (folder, mut book) = book();
-    let counted = Record { failures: 1, failed: LOGIN, ..book.records[&name("alice")].clone() };
-    book.put(&name("alice"), counted, LOGIN).unwrap();
+    let counted = Record { failures: 1, failed: LOGIN, ..kept(&book, "alice").clone() };
+    book.put(counted, LOGIN).unwrap();
     drop(book);
     let mut book = again(&folder);
     assert_eq!(check(&mut book, "right", LOGIN + 1), Opinion::Refused(Refusal::Wait(1)));
@@ -142,9 +154,9 @@ fn a_new_password_takes_the_place_of_the_old_one() {
 #[test]
 fn only_the_password_that_is_kept_is_doubted() {
     let (folder, mut book) = book();
-    book.doubt(&name("alice"), &secret("mistyped"));
+    book.doubt(&name("alice"), None, &secret("mistyped"));
     assert_eq!(holds(&mut book), ["alice"]);
-    book.doubt(&name("alice"), &secret("right"));
+    book.doubt(&name("alice"), None, &secret("right"));
     assert!(holds(&mut book).is_empty());
     drop(book);
     assert!(holds(&mut again(&folder)).is_empty());
@@ -169,6 +181,21 @@ fn a_clock_that_was_ahead_takes_everybody_along() {
     let (_folder, mut book) = book();
     book.keep(&name("bob"), welcome("right"), &policy(), LOGIN - 1000);
     assert_eq!(book.names().map(|(name, _)| name.to_string()).collect::<Vec<_>>(), ["bob"]);
+}
+
+/// It may hold hashes as well.
+#[test]
+fn a_file_that_was_set_aside_is_removed_with_its_age() {
+    let (folder, mut book) = book();
+    book.clear_up(&policy(), LOGIN);
+    let aside = folder.path().join("state/offline.redb.damaged");
+    let file = std::fs::File::create(&aside).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(LOGIN)).unwrap();
+    book.clear_up(&policy(), LOGIN + 999);
+    assert!(aside.exists());
+    book.clear_up(&policy(), LOGIN + 1000);
+    assert!(!aside.exists());
+    book.clear_up(&policy(), LOGIN + 1000);
 }
 
 #[test]
@@ -217,7 +244,7 @@ fn a_login_is_as_old_as_it_is_even_if_its_hash_comes_late() {
     let (_folder, mut book) = book();
     book.clear_up(&policy(), LOGIN + 500);
     book.keep(&name("bob"), welcome_at("right", LOGIN + 100), &policy(), LOGIN + 500);
-    assert_eq!(book.records[&name("bob")].login, LOGIN + 100);
+    assert_eq!(kept(&book, "bob").login(&name("bob")), LOGIN + 100);
     assert_eq!(book.names().count(), 2, "the clock wasn't set back");
 }
 
@@ -230,8 +257,8 @@ fn the_latest_time_never_goes_back() {
     book.keep(&name("carol"), welcome("right"), &policy(), LOGIN + 290);
     assert_eq!(book.seen, LOGIN + 300, "a small correction");
     let failures = policy().max_failures;
-    let locked = Record { failures, ..book.records[&name("alice")].clone() };
-    book.put(&name("alice"), locked, LOGIN + 300).unwrap();
+    let locked = Record { failures, ..kept(&book, "alice").clone() };
+    book.put(locked, LOGIN + 300).unwrap();
     let refusal = check(&mut book, "right", LOGIN + 400);
     assert_eq!(refusal, Opinion::Refused(Refusal::TooManyFailures));
     drop(book);
@@ -248,11 +275,11 @@ fn the_latest_time_never_goes_back() {
 #[test]
 fn an_older_password_counts_no_more_once_a_server_has_accepted_another_one() {
     let (_folder, mut book) = book();
-    book.confirm(&name("alice"), &secret("right"), LOGIN + 1);
+    book.confirm(&name("alice"), None, &secret("right"), LOGIN + 1);
     assert_eq!(holds(&mut book), ["alice"]);
-    book.confirm(&name("alice"), &secret("before"), LOGIN - 1);
+    book.confirm(&name("alice"), None, &secret("before"), LOGIN - 1);
     assert_eq!(holds(&mut book), ["alice"], "that was before the login");
-    book.confirm(&name("alice"), &secret("new"), LOGIN + 1);
+    book.confirm(&name("alice"), None, &secret("new"), LOGIN + 1);
     assert!(holds(&mut book).is_empty());
 }
 

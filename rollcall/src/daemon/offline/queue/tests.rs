@@ -113,6 +113,21 @@ async fn nothing_is_kept_of_what_began_before_everything_was_removed() {
 }
 
 #[tokio::test]
+async fn at_the_end_all_that_is_owed_is_done() {
+    let (_folder, queue, release) = held();
+    let (done, order) = mpsc::channel();
+    for who in ["alice", "bob"] {
+        let done = done.clone();
+        queue.owe(whose(who), queue.era(), move |_| {
+            done.send(who).unwrap();
+        });
+    }
+    let release = async { drop(release) };
+    tokio::join!(queue.finish(), release);
+    assert_eq!(order.try_iter().collect::<Vec<_>>(), ["alice", "bob"]);
+}
+
+#[tokio::test]
 async fn nothing_is_kept_while_it_is_off() {
     let (_folder, queue, release) = held();
     drop(release);

@@ -1,8 +1,13 @@
+use blake2::{Blake2s256, Digest};
+use common::account::{Name, Shadow};
+
+use super::super::hash::Hash;
 use super::super::record::tests::record;
 use super::*;
 
-fn name(text: &str) -> Name {
-    Name::parse(text).unwrap()
+/// Of an entry with this UUID.
+fn record_of(uuid: &str) -> Record {
+    Record { uuid: Some(uuid.into()), ..record() }
 }
 
 /// A folder with room for a state folder in it.
@@ -13,8 +18,8 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn put(store: &mut Store, who: &str) {
-    let (name, record) = (name(who), record());
-    let change = Change { put: Some((&name, &record)), seen: 7, ..Change::default() };
+    let record = record_of(who);
+    let change = Change { put: Some(&record), seen: 7, ..Change::default() };
     store.commit(&change).unwrap();
 }
 
@@ -33,7 +38,7 @@ fn what_was_written_is_read_by_the_next_one() {
     put(&mut store, "alice");
     drop(store);
     let (all, seen) = Store::new(&folder).all().unwrap();
-    assert_eq!((all.get(&name("alice")), seen), (Some(&record()), 7));
+    assert_eq!((all.get("alice"), seen), (Some(&record_of("alice")), 7));
 }
 
 #[test]
@@ -41,7 +46,7 @@ fn nothing_is_made_before_there_is_something_to_keep() {
     let (_above, folder) = place();
     let mut store = Store::new(&folder);
     assert!(kept(&mut store).is_empty());
-    store.commit(&Change { remove: vec![name("alice")], ..Change::default() }).unwrap();
+    store.commit(&Change { remove: vec!["alice".into()], ..Change::default() }).unwrap();
     store.destroy().unwrap();
     assert!(!folder.exists());
 }
@@ -116,7 +121,7 @@ fn whatever_is_changed_in_the_file_nothing_but_what_was_written_is_read() {
     put(&mut Store::new(&folder), "alice");
     let path = folder.join(FILE);
     let good = fs::read(&path).unwrap();
-    let whole = BTreeMap::from([(name("alice"), record())]);
+    let whole = BTreeMap::from([("alice".into(), record_of("alice"))]);
     let step = (good.len() / 300).max(1);
     let (mut as_whole, mut as_empty) = (0, 0);
     for at in (0..200).chain((200..good.len()).step_by(step)) {
@@ -170,4 +175,58 @@ fn it_stays_small() {
     }
     let size = fs::metadata(folder.join(FILE)).unwrap().len();
     assert!(size <= 4 << 20, "{size}");
+}
+
+fn write_version(folder: &Path, version: u64) {
+    let database = Database::open(folder.join(FILE)).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(NUMBERS).unwrap().insert(VERSION_KEY, version).unwrap();
+    transaction.commit().unwrap();
+}
+
+/// Its bytes could mean something else in this one's form.
+#[test]
+fn what_another_version_kept_is_removed_and_not_misread() {
+    for version in [VERSION - 1, VERSION + 1] {
+        let (_above, folder) = place();
+        put(&mut Store::new(&folder), "alice");
+        write_version(&folder, VERSION);
+        assert_eq!(kept(&mut Store::new(&folder)), ["alice"], "its own number changes nothing");
+        write_version(&folder, version);
+        let mut store = Store::new(&folder);
+        assert!(kept(&mut store).is_empty(), "{version}");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "no hash is left lying about");
+        put(&mut store, "bob");
+        assert_eq!(kept(&mut store), ["bob"]);
+    }
+}
+
+/// A record with another form has these bytes no more: then [`VERSION`] has to be another one,
+/// and so has what is expected here.
+#[test]
+fn the_form_of_a_record_is_the_one_of_its_number() {
+    let shadow = Shadow {
+        name: Name::parse("alice").unwrap(),
+        last_change: Some(1),
+        min: Some(2),
+        max: Some(3),
+        warn: Some(4),
+        inactive: Some(5),
+        expire: Some(6),
+        flag: Some(7),
+    };
+    let (shadow, password_ends, hash) = (Some(shadow), Some(8), Hash::fixed());
+    let record = Record { shadow, password_ends, hash, ..record_of("alice") };
+    let bytes = postcard::to_allocvec(&record).unwrap();
+    let digest = Blake2s256::digest(&bytes);
+    let expected = [0x08, 0xbc, 0x6a, 0xf4, 0xd7, 0xba, 0xce, 0x94];
+    assert_eq!((VERSION, &digest[..8]), (2, expected.as_slice()));
+}
+
+#[test]
+fn a_record_with_something_behind_it_is_not_understood() {
+    let mut bytes = postcard::to_allocvec(&record()).unwrap();
+    assert_eq!(understand(&bytes), Some(record()));
+    bytes.push(0);
+    assert_eq!(understand(&bytes), None);
 }
