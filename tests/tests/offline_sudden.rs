@@ -35,7 +35,6 @@ modes! { all:
             let start = Instant::now();
             let codes = login(&host, RIGHT);
             let took = start.elapsed();
-            eprintln!("TOOK record {trouble:?} {mode:?} {took:?}");
             assert_eq!(codes, [SUCCESS; 2], "{trouble:?}: {took:?}\n{}", host.log().join("\n"));
             assert!(took < LOGIN + SLACK, "{trouble:?}: {took:?}");
         });
@@ -66,7 +65,6 @@ modes! { all:
                 logins.into_iter().map(|login| login.join().expect("it ends")).collect()
             });
             for (answer, took) in logins {
-                eprintln!("TOOK eight {trouble:?} {mode:?} {took:?}");
                 assert!(is_in(&answer), "{trouble:?}: {answer:?}\n{}", host.log().join("\n"));
                 assert!(took < LOGIN + SLACK, "{trouble:?}: {took:?}");
             }
@@ -81,7 +79,6 @@ modes! { all:
             let start = Instant::now();
             assert_eq!(login_as(&host, "bob", OF_BOB), [AUTHINFO_UNAVAIL; 2], "{trouble:?}");
             let second = start.elapsed();
-            eprintln!("TOOK none {trouble:?} {mode:?} {:?} {second:?}", first.1);
             assert!(!is_in(&first.0) && first.1 < LOGIN + SLACK, "{trouble:?}: {first:?}");
             assert!(second < SLACK, "{trouble:?}: {second:?}\n{}", host.log().join("\n"));
         });

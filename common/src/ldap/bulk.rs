@@ -2,8 +2,8 @@
 //!
 //! What it finds goes past ldap3 (`bypass.rs`), which sees the request and the result.
 
+use ldap3::LdapResult;
 use ldap3::controls::RawControl;
-use ldap3::{Ldap, LdapResult};
 
 use super::LdapError;
 use super::bypass::{Message, Reader};
@@ -12,7 +12,7 @@ use super::search::{Running, Search};
 
 /// One, on a connection that does nothing else of this kind. Given up on the server when dropped.
 pub(super) struct Bulk<'a> {
-    ldap: Ldap,
+    connection: Connection,
     search: Search<'a>,
     running: Running<'a>,
     reader: Reader,
@@ -29,9 +29,9 @@ impl<'a> Bulk<'a> {
         control: RawControl,
     ) -> Result<Self, LdapError> {
         let reader = connection.bypass.reader();
-        let mut ldap = connection.ldap.clone();
-        let running = ask(&mut ldap, search, control).await?;
-        Ok(Self { ldap, search, running, reader })
+        let mut connection = connection.clone();
+        let running = ask(&mut connection, search, control).await?;
+        Ok(Self { connection, search, running, reader })
     }
 
     /// Asks again, with another control. What came for the last request doesn't count any more.
@@ -39,7 +39,7 @@ impl<'a> Bulk<'a> {
     /// # Errors
     /// As [`Bulk::start`].
     pub(super) async fn start_over(&mut self, control: RawControl) -> Result<(), LdapError> {
-        self.running = ask(&mut self.ldap, self.search, control).await?;
+        self.running = ask(&mut self.connection, self.search, control).await?;
         Ok(())
     }
 
@@ -55,7 +55,7 @@ impl<'a> Bulk<'a> {
             tokio::select! {
                 biased;
                 () = self.reader.came() => {}
-                end = self.running.next() => match end? {
+                end = self.running.next() => match end.map_err(|e| self.connection.explain(e))? {
                     // Whatever came before the result is there by now.
                     None => return Ok(self.reader.take(self.running.id())),
                     Some(_) => return Err(LdapError::Protocol("an entry that went another way")),
@@ -71,12 +71,12 @@ impl<'a> Bulk<'a> {
 }
 
 async fn ask<'a>(
-    ldap: &mut Ldap,
+    connection: &mut Connection,
     search: Search<'a>,
     control: RawControl,
 ) -> Result<Running<'a>, LdapError> {
     let (scope, filter) = (search.scope.into(), search.filter.as_str());
-    let ldap = ldap.with_controls(control);
-    let stream = ldap.streaming_search(search.base, scope, filter, search.attributes).await?;
-    Ok(Running::new(stream))
+    let ldap = connection.ldap.with_controls(control);
+    let stream = ldap.streaming_search(search.base, scope, filter, search.attributes).await;
+    stream.map(Running::new).map_err(|error| connection.explain(error))
 }

@@ -5,7 +5,7 @@
 //! no IPv6 address with StartTLS and writes in a way that raises SIGPIPE.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, StdStream};
@@ -66,6 +66,8 @@ pub struct Connection {
 struct Life {
     goes_on: AtomicBool,
     end: Notify,
+    /// What the guard ended it for, once it has.
+    why: OnceLock<LdapError>,
 }
 
 impl Life {
@@ -98,6 +100,14 @@ impl Connection {
         end.as_mut().enable();
         if self.is_alive() {
             end.await;
+        }
+    }
+
+    /// Why a request on it failed: by what ended the connection, if it only says that it ended.
+    pub fn explain(&self, error: impl Into<LdapError>) -> LdapError {
+        match error.into() {
+            closed @ LdapError::Connect(_) => self.alive.why.get().cloned().unwrap_or(closed),
+            other => other,
         }
     }
 
@@ -234,20 +244,22 @@ impl Connector {
     {
         let (outside, inside) = std::os::unix::net::UnixStream::pair().map_err(unreachable)?;
         outside.set_nonblocking(true).map_err(unreachable)?;
-        let outside = UnixStream::from_std(outside).map_err(unreachable)?;
+        let mut outside = UnixStream::from_std(outside).map_err(unreachable)?;
         let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(inside));
-        let alive = Arc::new(Life { goes_on: AtomicBool::new(true), end: Notify::new() });
-
+        let (goes_on, end, why) = (AtomicBool::new(true), Notify::new(), OnceLock::new());
+        let alive = Arc::new(Life { goes_on, end, why });
         let bypass = Arc::new(Bypass::default());
 
         let (guard_alive, guard_bypass) = (Arc::clone(&alive), Arc::clone(&bypass));
         let idle = self.idle;
         tokio::spawn(async move {
-            let end = guard::guard(stream, outside, idle, &guard_bypass).await;
-            guard_alive.end();
-            if let Err(why) = end {
-                tracing::debug!(why, "a connection ended");
+            if let Err(why) = guard::guard(stream, &mut outside, idle, &guard_bypass).await {
+                tracing::debug!(%why, "a connection ended");
+                let _ = guard_alive.why.set(why);
             }
+            // Only now whoever has asked sees the end.
+            drop(outside);
+            guard_alive.end();
         });
 
         // A Unix stream that is already connected makes this return at once.

@@ -15,6 +15,8 @@ pub enum LdapError {
     Tls(String),
     /// The server spoke something that isn't LDAP, or too much of it.
     Protocol(&'static str),
+    /// The same, so that the connection was ended here; another one may serve.
+    Broken(&'static str),
     /// The server refuses the reader's DN or password.
     ReaderRefused(String),
     /// The server answered a result code that says nothing about the question
@@ -36,7 +38,9 @@ impl fmt::Display for LdapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(what) | Self::Tls(what) | Self::Configuration(what) => f.write_str(what),
-            Self::Protocol(what) => write!(f, "the server doesn't speak LDAP as it should: {what}"),
+            Self::Protocol(what) | Self::Broken(what) => {
+                write!(f, "the server doesn't speak LDAP as it should: {what}")
+            }
             Self::ReaderRefused(what) => {
                 write!(f, "the server refuses bind_dn or its password: {what}")
             }
@@ -58,11 +62,16 @@ impl LdapError {
         matches!(self, Self::Result(NO_SUCH_OBJECT, _))
     }
 
-    /// Whether it may be that nobody answered at all. A server that refuses or that can't
-    /// prove who it is has answered. One that closes the connection hasn't, nor has one whose
-    /// connection the guard closes because of what it said.
+    /// Whether it may be that nobody answered at all. A server that refuses, that can't prove
+    /// who it is, or that speaks something else than LDAP has answered. One that closes the
+    /// connection hasn't.
     pub fn is_silence(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::TimedOut | Self::Down(_))
+    }
+
+    /// Whether a connection, once made, is of no use any more, and another one may be.
+    pub fn ends_a_connection(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Broken(_) | Self::Tls(_))
     }
 }
 

@@ -6,7 +6,8 @@
 //! which must be well-formed ([`super::message`]), no longer than
 //! [`MAX_MESSAGE`], and a response of the right kind to a request that is still
 //! open. Anything else ends the connection: ldap3 never sees it, and sees a
-//! closed connection instead, which it can cope with.
+//! closed connection instead, which it can cope with. Whoever had asked hears the reason
+//! ([`super::connect::Connection::explain`]).
 //!
 //! Memory grows with the bytes that came, never with a length that a server
 //! announces. What answers a search through a whole map goes past ldap3, and no more of it is
@@ -24,6 +25,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::LdapError;
 use super::bypass::Bypass;
 use super::message::{self, Operation};
 
@@ -31,6 +33,10 @@ use super::message::{self, Operation};
 const MAX_MESSAGE: usize = 64 << 20;
 /// How much is read at once.
 const CHUNK: usize = 16 << 10;
+/// What is said of a connection that the server ended.
+const CLOSED: &str = "the server closed the connection";
+/// The server is about to end (RFC 4511 section 4.4.1).
+const UNAVAILABLE: u32 = 52;
 /// How long a server has to take the end of a connection in.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -40,17 +46,22 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// The two directions are two futures of one task: neither waits for the other,
 /// so a server that reads slowly and an ldap3 that writes much can't block each
 /// other for ever.
+///
+/// ldap3's end is still open afterwards: the reason is to be known before it sees the end.
+///
+/// # Errors
+/// What is to be said to whoever still has a request on it.
 pub(super) async fn guard<S>(
     server: S,
-    ldap3: UnixStream,
+    ldap3: &mut UnixStream,
     idle: Duration,
     bypass: &Bypass,
-) -> Result<(), String>
+) -> Result<(), LdapError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (from_server, to_server) = tokio::io::split(server);
-    let (from_ldap3, to_ldap3) = ldap3.into_split();
+    let (from_ldap3, to_ldap3) = ldap3.split();
     let state = Mutex::new(State { open: HashMap::new(), last_word: Instant::now() });
     tokio::select! {
         end = outward(from_ldap3, to_server, &state) => end,
@@ -74,9 +85,9 @@ async fn outward(
     mut from_ldap3: impl AsyncRead + Unpin,
     mut to_server: impl AsyncWrite + Unpin,
     state: &Mutex<State>,
-) -> Result<(), String> {
+) -> Result<(), LdapError> {
     let mut bytes = Gathered::new();
-    while bytes.read(&mut from_ldap3).await.map_err(|e| e.to_string())? > 0 {
+    while bytes.read(&mut from_ldap3).await.map_err(ended)? > 0 {
         let whole = bytes.whole(|message| {
             let mut state = lock(state);
             state.last_word = Instant::now();
@@ -87,8 +98,8 @@ async fn outward(
             }
             Ok(true)
         })?;
-        to_server.write_all(bytes.kept(&whole)).await.map_err(|e| e.to_string())?;
-        to_server.flush().await.map_err(|e| e.to_string())?;
+        to_server.write_all(bytes.kept(&whole)).await.map_err(ended)?;
+        to_server.flush().await.map_err(ended)?;
         bytes.forget(&whole);
     }
     // ldap3's last handle is gone. TLS says good-bye in its shutdown; a server
@@ -102,21 +113,33 @@ async fn inward(
     mut to_ldap3: impl AsyncWrite + Unpin,
     state: &Mutex<State>,
     bypass: &Bypass,
-) -> Result<(), String> {
+) -> Result<(), LdapError> {
     let mut bytes = Gathered::new();
-    while bytes.read(&mut from_server).await.map_err(|e| e.to_string())? > 0 {
+    while bytes.read(&mut from_server).await.map_err(ended)? > 0 {
         let whole = bytes.whole(|message| {
             let mut state = lock(state);
             state.last_word = Instant::now();
             admit(message, &mut state.open, bypass)
         })?;
         if whole.kept > 0 {
-            to_ldap3.write_all(bytes.kept(&whole)).await.map_err(|e| e.to_string())?;
+            to_ldap3.write_all(bytes.kept(&whole)).await.map_err(ended)?;
         }
         bytes.forget(&whole);
         bypass.room().await;
     }
-    Err("the server closed the connection".into())
+    Err(LdapError::Connect(CLOSED.into()))
+}
+
+/// What a failed read or write is to whoever waits. TLS says so when what came is none, and
+/// when the server ends it with an alert (RFC 8446 section 6.2).
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn ended(error: io::Error) -> LdapError {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, InvalidData, UnexpectedEof};
+    match error.kind() {
+        InvalidData => LdapError::Tls(format!("TLS: {error}")),
+        UnexpectedEof | ConnectionReset | BrokenPipe => LdapError::Connect(CLOSED.into()),
+        _ => LdapError::Connect(error.to_string()),
+    }
 }
 
 /// Returns when no request is open and nothing was said for so long.
@@ -140,15 +163,18 @@ fn admit(
     message: &[u8],
     open: &mut HashMap<i32, Operation>,
     bypass: &Bypass,
-) -> Result<bool, &'static str> {
-    let response = message::check_response(message)?;
+) -> Result<bool, LdapError> {
+    let response = message::check_response(message).map_err(LdapError::Broken)?;
     if response.id == 0 {
-        // RFC 4511 section 4.4.1
-        return Err("the server says that it closes the connection");
+        // It closes the connection: RFC 4511 section 4.4.1.
+        return Err(match response.result {
+            Some(UNAVAILABLE) => LdapError::Connect(CLOSED.into()),
+            _ => LdapError::Broken("it closes the connection, and complains"),
+        });
     }
     let Some(operation) = open.get(&response.id) else { return Ok(false) };
     if !response.kind.answers(*operation) {
-        return Err("a response doesn't fit its request");
+        return Err(LdapError::Broken("a response doesn't fit its request"));
     }
     if response.kind.is_last() {
         open.remove(&response.id);
@@ -188,11 +214,12 @@ impl Gathered {
     /// to the front.
     fn whole(
         &mut self,
-        mut check: impl FnMut(&[u8]) -> Result<bool, &'static str>,
-    ) -> Result<Whole, String> {
+        mut check: impl FnMut(&[u8]) -> Result<bool, LdapError>,
+    ) -> Result<Whole, LdapError> {
         let mut whole = Whole::default();
         self.wanted = 0;
-        while let Some(length) = message::length(&self.bytes[whole.seen..], MAX_MESSAGE)? {
+        let length = |start: &[u8]| message::length(start, MAX_MESSAGE).map_err(LdapError::Broken);
+        while let Some(length) = length(&self.bytes[whole.seen..])? {
             let range = whole.seen..whole.seen + length;
             let Some(message) = self.bytes.get(range.clone()) else {
                 self.wanted = length;

@@ -34,13 +34,15 @@
 //! | `discovery.rs` | servers that the DNS names |
 //! | `srv.rs` | in which order |
 //! | `shared.rs` | connections that many requests share |
+//! | `binds.rs` | connections on which passwords are checked |
+//! | `silence.rs` | whether a request is slow, or nobody answers it |
 //! | `check.rs` | whether anybody answers on a connection |
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 
 use super::LdapError;
 use super::connect::Connection;
@@ -48,33 +50,26 @@ use crate::config::{DirectoryConfig, Timeouts};
 use crate::deadline::Deadline;
 use crate::protocol::ServerStatus;
 
+mod binds;
 mod check;
 mod discovery;
 mod health;
 mod servers;
 mod shared;
+mod silence;
 mod srv;
 
+pub use binds::BindPlace;
 pub use shared::Place;
+pub use silence::Attended;
 
+use binds::RUSH;
 use servers::{FAIR_TRIAL, Servers};
-use shared::{CROWDED, Shared};
+use shared::{CROWD_PATIENCE, CROWDED, Shared};
 
 /// How many connections the replica has: one for users, one for groups, and as many to hear
 /// of changes.
 const READINGS: usize = 4;
-/// How long a request may stay without an answer before its connection is asked
-/// something; four times what is usual, if that is more, but no longer than
-/// [`FAIR_TRIAL`]. And how long that question may, where another server can be asked.
-const SILENCE: Duration = Duration::from_millis(250);
-
-/// How many times as many passwords may be checked at a time as connections are kept
-/// for that: a server may take seconds for one (an expensive hash), and two hundred
-/// people come to work at the same time.
-const RUSH: usize = 15;
-/// How long a login waits for a kept connection before it gets one of its own: much
-/// longer than a bind usually takes, so that a burst doesn't become as many handshakes.
-const ORDER: Duration = Duration::from_millis(250);
 
 /// The connections of one directory.
 #[derive(Debug)]
@@ -88,46 +83,6 @@ pub struct Pool {
     /// For binds while all of those are taken.
     rush: Arc<Semaphore>,
     max: usize,
-}
-
-/// How waiting for an answer has ended.
-#[derive(Debug)]
-pub enum Attended<T> {
-    /// With the answer.
-    Done(T),
-    /// Nobody answers on the connection; the request may still be waited for.
-    Silent,
-}
-
-/// A connection for a user's bind, held alone.
-#[derive(Debug)]
-pub struct BindPlace {
-    /// The connection.
-    pub connection: Connection,
-    /// Whether it was kept from an earlier login, and so may have been closed meanwhile.
-    pub kept: bool,
-    servers: Arc<Servers>,
-    most_kept: usize,
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-impl BindPlace {
-    /// Keeps the connection for the next login. Without this call it is closed
-    /// when dropped: what became of a request that was given up isn't known.
-    pub fn keep(self) {
-        if !self.servers.is_preferred(self.connection.server) {
-            return;
-        }
-        let mut home = lock(self.servers.idle_binds());
-        if self.connection.is_alive() && home.len() < self.most_kept {
-            home.push(self.connection);
-        }
-    }
-
-    /// Lets another login have this one's place, while the connection is held on to.
-    pub fn set_aside(&mut self) {
-        self.permit = None;
-    }
 }
 
 /// A connection that is bound as the reader and held alone; closed when dropped.
@@ -185,6 +140,12 @@ impl Pool {
         self.servers.is_silent()
     }
 
+    /// The same, as far as that has been found out since a time: a word that a server has said
+    /// since then to whoever looked after it counts. `None`: it is still to be found out.
+    pub fn is_silent_since(&self, since: Instant) -> Option<bool> {
+        self.servers.is_silent_since(since)
+    }
+
     /// Has somebody find out at once whether the servers answer.
     pub fn look(&self) {
         self.servers.look();
@@ -215,61 +176,6 @@ impl Pool {
         }
     }
 
-    /// Takes note that a server, connected before, said nothing to a request
-    /// that gave it this long. The connection isn't used any more, the server is tried
-    /// last for a while, and a probe, started at once, finds out whether there is
-    /// an outage. One slow search on a healthy server costs no more than that.
-    pub fn fell_silent(&self, connection: &Connection, waited: Duration) {
-        if waited < FAIR_TRIAL {
-            return;
-        }
-        self.give_up(connection);
-    }
-
-    fn give_up(&self, connection: &Connection) {
-        connection.retire();
-        self.servers.suspect(connection.server);
-    }
-
-    /// Waits for a request on a shared connection: for this long, or until it shows that
-    /// nobody answers there. Then the connection is given up for others, the server is
-    /// probed, and the request may go on while it is tried elsewhere.
-    pub async fn attend<F: Future + Unpin>(
-        &self,
-        connection: &Connection,
-        mut request: F,
-        patience: Duration,
-    ) -> Attended<F::Output> {
-        let begun = Instant::now();
-        let silence = (self.servers.latency(connection.server) * 4).clamp(SILENCE, FAIR_TRIAL);
-        // With nowhere else to go, a loaded server isn't asked twice so soon.
-        let hurry = if self.has_alternatives() { silence } else { FAIR_TRIAL };
-        let mut pause = silence;
-        loop {
-            let left = patience.saturating_sub(begun.elapsed());
-            if let Ok(done) = timeout(pause.min(left), &mut request).await {
-                self.servers.took(connection.server, begun.elapsed());
-                return Attended::Done(done);
-            }
-            let left = patience.saturating_sub(begun.elapsed());
-            if left.is_zero() {
-                self.fell_silent(connection, patience);
-                return Attended::Silent;
-            }
-            let answers = Box::pin(check::answers(connection, Deadline::after(hurry.min(left))));
-            tokio::select! {
-                biased;
-                done = &mut request => return Attended::Done(done),
-                // An asker in a hurry has found out nothing.
-                answers = answers => if !answers && left >= hurry {
-                    self.give_up(connection);
-                    return Attended::Silent;
-                }
-            }
-            pause = FAIR_TRIAL;
-        }
-    }
-
     /// A place on a connection that is bound as the reader.
     ///
     /// # Errors
@@ -281,24 +187,42 @@ impl Pool {
         };
         let permit = acquire(shared.places(), deadline).await?;
         if let Some(lane) = shared.free_lane(CROWDED) {
-            return Ok(lane.place(permit));
+            return Ok(shared.place(lane, permit));
         }
+        Box::pin(self.place_in_a_crowd(shared, permit, deadline)).await
+    }
+
+    /// A place where none is free: on a connection on which one becomes free, or on another one.
+    async fn place_in_a_crowd(
+        &self,
+        shared: &Shared,
+        permit: OwnedSemaphorePermit,
+        deadline: Deadline,
+    ) -> Result<Place, LdapError> {
         self.servers.check_outage()?;
+        if let Some(lane) = shared.lane_soon(deadline.at_most(CROWD_PATIENCE)).await {
+            return Ok(shared.place(lane, permit));
+        }
         let connecting = timeout_at(deadline.instant().into(), shared.connecting());
-        let Ok(_connecting) = connecting.await else {
+        let connecting = tokio::select! {
+            biased;
+            Some(lane) = shared.lane_soon(deadline) => return Ok(shared.place(lane, permit)),
+            connecting = connecting => connecting,
+        };
+        let Ok(_connecting) = connecting else {
             return Err(LdapError::TimedOut);
         };
         // Somebody may have connected while this request waited.
         if let Some(lane) = shared.free_lane(CROWDED) {
-            return Ok(lane.place(permit));
+            return Ok(shared.place(lane, permit));
         }
         if shared.count() >= self.max
             && let Some(lane) = shared.free_lane(usize::MAX)
         {
-            return Ok(lane.place(permit));
+            return Ok(shared.place(lane, permit));
         }
-        let connection = Box::pin(self.servers.connect_any(true, deadline)).await?;
-        Ok(shared.add(connection).place(permit))
+        let connection = self.servers.connect_any(true, deadline).await?;
+        Ok(shared.place(shared.add(connection), permit))
     }
 
     /// A connection for one enumeration.
@@ -327,69 +251,6 @@ impl Pool {
         let permit = acquire(places, deadline).await?;
         let connection = Box::pin(self.servers.connect_any(true, deadline)).await?;
         Ok(OwnPlace { connection, _permit: permit })
-    }
-
-    /// A connection for a user's bind.
-    ///
-    /// # Errors
-    /// [`LdapError`]; [`LdapError::Busy`] if all are taken until the deadline.
-    pub async fn bind_place(&self, deadline: Deadline) -> Result<BindPlace, LdapError> {
-        let permit = self.bind_permit(deadline).await?;
-        self.bind_place_with(permit, true, deadline).await
-    }
-
-    /// A new connection for a user's bind, where a kept one turned out to be closed.
-    ///
-    /// # Errors
-    /// [`LdapError`]
-    pub async fn replace(
-        &self,
-        place: BindPlace,
-        deadline: Deadline,
-    ) -> Result<BindPlace, LdapError> {
-        let permit = match place.permit {
-            Some(permit) => permit,
-            None => self.bind_permit(deadline).await?,
-        };
-        self.bind_place_with(permit, false, deadline).await
-    }
-
-    /// The right to check a password: one of the few for which connections are kept, or
-    /// in a rush one of many.
-    async fn bind_permit(&self, deadline: Deadline) -> Result<OwnedSemaphorePermit, LdapError> {
-        let few = acquire(&self.binds, deadline);
-        tokio::pin!(few);
-        if let Ok(permit) = timeout(ORDER, &mut few).await {
-            return permit;
-        }
-        tokio::select! {
-            permit = few => permit,
-            permit = acquire(&self.rush, deadline) => permit,
-        }
-    }
-
-    async fn bind_place_with(
-        &self,
-        permit: OwnedSemaphorePermit,
-        may_be_kept: bool,
-        deadline: Deadline,
-    ) -> Result<BindPlace, LdapError> {
-        let kept = {
-            let mut idle = lock(self.servers.idle_binds());
-            idle.retain(Connection::is_alive);
-            if may_be_kept { idle.pop() } else { None }
-        };
-        let (connection, kept) = match kept {
-            Some(connection) => (connection, true),
-            None => (Box::pin(self.servers.connect_any(false, deadline)).await?, false),
-        };
-        Ok(BindPlace {
-            connection,
-            kept,
-            servers: Arc::clone(&self.servers),
-            most_kept: self.max,
-            permit: Some(permit),
-        })
     }
 }
 

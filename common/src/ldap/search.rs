@@ -42,7 +42,7 @@ pub async fn run(
         return Err(LdapError::TimedOut);
     }
     let result = timeout_at(deadline.instant().into(), run_unbounded(connection, search, deadline));
-    result.await.unwrap_or(Err(LdapError::TimedOut))
+    result.await.unwrap_or(Err(LdapError::TimedOut)).map_err(|error| connection.explain(error))
 }
 
 async fn run_unbounded(

@@ -125,7 +125,7 @@ impl<'a> Subscription<'a> {
                 message = self.bulk.next() => message?,
                 () = self.connection.retired() => {
                     let why = "the connection was taken out of use".into();
-                    return Err(LdapError::Connect(why).into());
+                    return Err(self.connection.explain(LdapError::Connect(why)).into());
                 }
                 alive = is_alive(&mut asker, silence, answer) => match alive {
                     Ok(()) => continue,

@@ -14,7 +14,7 @@
 //! that isn't LDAP. A connection that the server closes before it has said anything whole isn't
 //! one, nor is its notice that it is about to end. During a known outage the attempt online ends
 //! at once; else the servers are looked at after `silence::PATIENCE`, and the attempt is given up
-//! when they turn out to be silent.
+//! when they turn out to be silent. One that ends before that is known waits for it.
 //!
 //! **What it decides.** The password is counted as wrong, on the disk, before it is looked at.
 //! The account check that follows is answered from the same record, without asking a server that

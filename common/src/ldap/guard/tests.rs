@@ -4,7 +4,7 @@ use super::*;
 
 const IDLE: Duration = Duration::from_secs(900);
 
-type Task = tokio::task::JoinHandle<Result<(), String>>;
+type Task = tokio::task::JoinHandle<Result<(), LdapError>>;
 
 /// A guard between a server's end and ldap3's end.
 fn guarded(idle: Duration) -> (UnixStream, UnixStream, Task) {
@@ -14,9 +14,9 @@ fn guarded(idle: Duration) -> (UnixStream, UnixStream, Task) {
 /// The same with this way past ldap3.
 fn guarded_past(idle: Duration, bypass: &Arc<Bypass>) -> (UnixStream, UnixStream, Task) {
     let (server, inside) = UnixStream::pair().unwrap();
-    let (ldap3, other) = UnixStream::pair().unwrap();
+    let (ldap3, mut other) = UnixStream::pair().unwrap();
     let bypass = Arc::clone(bypass);
-    let task = tokio::spawn(async move { guard(inside, other, idle, &bypass).await });
+    let task = tokio::spawn(async move { guard(inside, &mut other, idle, &bypass).await });
     (server, ldap3, task)
 }
 
@@ -71,7 +71,7 @@ async fn ends_with(bytes: &[u8]) -> String {
     let mut passed = Vec::new();
     ldap3.read_to_end(&mut passed).await.unwrap();
     assert!(passed.is_empty(), "ldap3 saw {passed:?}");
-    task.await.unwrap().unwrap_err()
+    task.await.unwrap().unwrap_err().to_string()
 }
 
 #[tokio::test]
@@ -106,7 +106,13 @@ async fn an_announced_two_gibibytes_end_the_connection() {
 #[tokio::test]
 async fn a_notice_of_disconnection_ends_the_connection() {
     let notice = [0x30, 0x0c, 2, 1, 0, 0x78, 7, 0x0a, 1, 52, 4, 0, 4, 0];
-    assert!(ends_with(&notice).await.contains("closes"));
+    assert!(ends_with(&notice).await.contains("closed"));
+}
+
+#[tokio::test]
+async fn a_notice_of_disconnection_that_complains_is_told_from_a_server_that_ends() {
+    let notice = [0x30, 0x0c, 2, 1, 0, 0x78, 7, 0x0a, 1, 2, 4, 0, 4, 0];
+    assert!(ends_with(&notice).await.contains("complains"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,10 @@ use crate::ldap::search::{self, Search};
 
 /// Asks for nothing of the root DSE (RFC 4512 section 5.1), which costs a server
 /// next to nothing. That it refuses is an answer.
-pub(super) async fn answers(connection: &Connection, deadline: Deadline) -> bool {
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn ask(connection: &Connection, deadline: Deadline) -> Result<(), LdapError> {
     let search = Search {
         base: "",
         scope: Scope::Base,
@@ -17,6 +20,13 @@ pub(super) async fn answers(connection: &Connection, deadline: Deadline) -> bool
         attributes: &["1.1"],
         limit: 1,
     };
-    let result = search::run(&mut connection.clone(), search, deadline).await;
-    !matches!(result, Err(LdapError::Connect(_) | LdapError::TimedOut))
+    match search::run(&mut connection.clone(), search, deadline).await {
+        Err(error) if error.ends_a_connection() || error == LdapError::TimedOut => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is an answer to that.
+pub(super) async fn answers(connection: &Connection, deadline: Deadline) -> bool {
+    ask(connection, deadline).await.is_ok()
 }

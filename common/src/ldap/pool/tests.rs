@@ -1,11 +1,14 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, Identity};
+use crate::secret::Secret;
 
 /// A configuration with one server, on this port of this host.
 pub(super) fn config(port: u16) -> Config {
@@ -75,6 +78,14 @@ async fn until(what: impl Fn() -> bool) {
     timeout(Duration::from_secs(10), wait).await.unwrap();
 }
 
+async fn until_an_outage(pool: &Pool) {
+    until(|| {
+        pool.look();
+        pool.outage().is_some()
+    })
+    .await;
+}
+
 /// Whether an attempt to connect has failed.
 fn knows_of_a_failure(pool: &Pool) -> bool {
     pool.status()[0].why.is_some()
@@ -128,4 +139,110 @@ async fn a_reading_goes_back_to_a_preferred_server_later_than_lookups() {
     assert!(reading.is_alive());
     pool.servers.move_readings(Duration::ZERO);
     assert!(!reading.is_alive());
+}
+
+/// A server that answers everybody.
+async fn willing() -> Pool {
+    let (listener, port) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            tokio::spawn(answer(connection, Arc::default()));
+        }
+    });
+    let config = config(port);
+    Pool::new(&config.directories[0], &config.timeouts, 4).unwrap()
+}
+
+/// As many requests under way as one connection is for.
+async fn crowd(pool: &Pool) -> Vec<Place> {
+    let mut crowd = Vec::new();
+    for _ in 0..CROWDED {
+        crowd.push(pool.place(Purpose::Lookup, soon()).await.unwrap());
+    }
+    crowd
+}
+
+#[tokio::test]
+async fn a_crowd_that_is_served_quickly_stays_on_one_connection() {
+    let pool = willing().await;
+    let mut crowd = crowd(&pool).await;
+    let served = async { crowd.truncate(CROWDED - 2) };
+    let next = || pool.place(Purpose::Lookup, soon());
+    let (one, another, ()) = tokio::join!(next(), next(), served);
+    assert!(one.is_ok() && another.is_ok());
+    assert_eq!(pool.lookups.count(), 1);
+}
+
+#[tokio::test]
+async fn a_crowd_that_waits_gets_another_connection() {
+    let pool = willing().await;
+    let _crowd = crowd(&pool).await;
+    let _next = pool.place(Purpose::Lookup, soon()).await.unwrap();
+    assert_eq!(pool.lookups.count(), 2);
+}
+
+#[tokio::test]
+async fn a_crowd_whose_connection_ends_waits_for_no_place_on_it() {
+    let pool = willing().await;
+    let crowd = crowd(&pool).await;
+    crowd[0].connection.retire();
+    let waits = pool.lookups.lane_soon(soon()).await;
+    assert!(waits.is_none());
+}
+
+/// A server that says this to whatever it hears, and listens on.
+async fn babbling(says: &'static [u8], reader: Option<Identity>) -> Pool {
+    let (listener, port) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                while connection.read(&mut [0; 512]).await.is_ok_and(|length| length > 0) {
+                    connection.write_all(says).await.unwrap();
+                }
+            });
+        }
+    });
+    let mut config = config(port);
+    config.directories[0].reader = reader;
+    config.directories[0].tls.allow_cleartext_passwords = true;
+    Pool::new(&config.directories[0], &config.timeouts, 4).unwrap()
+}
+
+const GARBAGE: &[u8] = b"HTTP/1.1 400 Bad Request\r\n";
+const NOT_LDAP: LdapError = LdapError::Broken("a message doesn't start as one");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_a_server_that_answers_garbage_hears_so() {
+    let pool = babbling(GARBAGE, None).await;
+    for _ in 0..20 {
+        let connection = look_up(&pool).await;
+        assert_eq!(check::ask(&connection, soon()).await, Err(NOT_LDAP));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_answers_garbage_is_not_silent() {
+    let pool = babbling(GARBAGE, None).await;
+    look_up(&pool).await;
+    until_an_outage(&pool).await;
+    assert_eq!(pool.outage(), Some(LdapError::Down(NOT_LDAP.to_string())));
+    assert!(!pool.is_silent());
+}
+
+#[tokio::test]
+async fn a_server_that_answers_the_readers_bind_with_garbage_is_not_silent() {
+    let reader = Identity { dn: "cn=reader".into(), password: Secret::new("secret".into()) };
+    let pool = babbling(GARBAGE, Some(reader)).await;
+    assert_eq!(pool.place(Purpose::Login, soon()).await.unwrap_err(), NOT_LDAP);
+    assert!(pool.outage().is_some() && !pool.is_silent());
+}
+
+#[tokio::test]
+async fn a_server_that_says_it_is_about_to_end_is_silent_when_it_has() {
+    // A notice of disconnection: unavailable (RFC 4511 section 4.4.1).
+    let notice = &[0x30, 0x0c, 2, 1, 0, 0x78, 7, 0x0a, 1, 52, 4, 0, 4, 0];
+    let pool = babbling(notice, None).await;
+    look_up(&pool).await;
+    until_an_outage(&pool).await;
+    assert!(pool.is_silent());
 }

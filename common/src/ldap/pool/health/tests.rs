@@ -1,3 +1,4 @@
+use super::known::{QUICK, SLOW};
 use super::*;
 
 const A: usize = 1;
@@ -312,4 +313,37 @@ fn a_network_that_changes_for_ever_makes_nobody_impatient_for_ever() {
     fail(&mut health, A, later);
     let (_, next) = health.due(later).unwrap();
     assert!(next > later + QUICK);
+}
+
+#[test]
+fn silence_is_found_out_when_all_have_been_judged_or_one_has_said_something() {
+    let start = Instant::now();
+    let mut health = health(&["a", "b"], start);
+    let mut now = start;
+    let mut later = || {
+        now += Duration::from_secs(1);
+        now
+    };
+    health.answered(A, TOOK, later());
+    let since = later();
+    assert_eq!(health.is_silent_since(since), None, "that was before");
+    fail(&mut health, A, later());
+    assert_eq!(health.is_silent_since(since), None, "the other one may answer");
+    fail(&mut health, B, later());
+    assert_eq!(health.is_silent_since(since), Some(true));
+    health.answered(B, TOOK, later());
+    assert_eq!(health.is_silent_since(since), Some(false));
+    assert_eq!(health.is_silent_since(later()), None);
+
+    let (refusal, begun) = (LdapError::ReaderRefused("49".into()), later());
+    health.failed(B, &refusal, begun, begun, 1.0);
+    assert_eq!(health.is_silent_since(later()), Some(false), "an outage, but no silence");
+}
+
+#[test]
+fn who_answers_on_an_earlier_connection_is_not_silent() {
+    let since = Instant::now();
+    let mut health = health(&["a"], since);
+    health.failed_beside_a_living(A, &refused(), since, since, 1.0);
+    assert_eq!(health.is_silent_since(since), Some(false));
 }
