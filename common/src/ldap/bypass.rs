@@ -20,6 +20,8 @@ use super::message::Kind;
 /// How many bytes of messages may wait for the reader. A message that has begun is taken
 /// whatever its length.
 const MOST: usize = 4 << 20;
+/// What an allocation takes besides its bytes.
+const ALLOCATION: usize = 16;
 
 /// What waits for the reader of a connection.
 #[derive(Debug, Default)]
@@ -49,6 +51,13 @@ pub(super) struct Message {
     pub(super) bytes: Box<[u8]>,
 }
 
+impl Message {
+    /// About how many bytes of memory it takes.
+    fn cost(&self) -> usize {
+        self.bytes.len() + size_of::<Self>() + ALLOCATION
+    }
+}
+
 impl Bypass {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -60,6 +69,7 @@ impl Bypass {
         waiting.clear();
         waiting.readers += 1;
         waiting.is_read = true;
+        self.taken.notify_one();
         Reader { bypass: Arc::clone(self), number: waiting.readers }
     }
 
@@ -67,17 +77,23 @@ impl Bypass {
     pub(super) fn put(&self, id: i32, kind: Kind, message: &[u8]) {
         let mut waiting = self.lock();
         if waiting.is_read {
-            waiting.bytes += message.len();
-            waiting.messages.push_back(Message { id, kind, bytes: message.into() });
+            let message = Message { id, kind, bytes: message.into() };
+            waiting.bytes += message.cost();
+            waiting.messages.push_back(message);
             drop(waiting);
             self.came.notify_one();
         }
     }
 
+    /// Whether something waits until the reader has taken some, so that nothing else is heard either.
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().bytes >= MOST
+    }
+
     /// Waits until there is room for more.
     pub(super) async fn room(&self) {
         loop {
-            if self.lock().bytes < MOST {
+            if !self.is_full() {
                 return;
             }
             self.taken.notified().await;
@@ -100,18 +116,18 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// The next message that answers this request, if it has come.
-    pub(super) fn take(&self, id: i32) -> Option<Message> {
+    /// The next message that answers one of these requests, if it has come.
+    pub(super) fn take(&self, ids: [i32; 2]) -> Option<Message> {
         let mut waiting = self.bypass.lock();
         while waiting.readers == self.number
             && let Some(message) = waiting.messages.pop_front()
         {
             let was_full = waiting.bytes >= MOST;
-            waiting.bytes -= message.bytes.len();
+            waiting.bytes -= message.cost();
             if was_full {
                 self.bypass.taken.notify_one();
             }
-            if message.id == id {
+            if ids.contains(&message.id) {
                 return Some(message);
             }
         }
@@ -158,7 +174,7 @@ mod tests {
             put(&bypass, 1, MOST / 2);
         }
         assert!(!has_room(&bypass).await);
-        reader.take(1).unwrap();
+        reader.take([1; 2]).unwrap();
         assert!(has_room(&bypass).await);
     }
 
@@ -168,7 +184,7 @@ mod tests {
         put(&bypass, 1, MOST);
         assert!(has_room(&bypass).await);
         let reader = bypass.reader();
-        assert!(reader.take(1).is_none());
+        assert!(reader.take([1; 2]).is_none());
         put(&bypass, 1, MOST);
         assert!(!has_room(&bypass).await);
         drop(reader);
@@ -182,20 +198,25 @@ mod tests {
         for (id, length) in [(1, 1), (2, 2), (1, 3), (2, 4)] {
             put(&bypass, id, length);
         }
-        let next = || reader.take(2).map(|message| message.bytes.len());
+        let next = || reader.take([2; 2]).map(|message| message.bytes.len());
         assert_eq!([next(), next(), next()], [Some(2), Some(4), None]);
         assert_eq!(bypass.lock().bytes, 0);
     }
 
-    #[test]
-    fn a_reader_takes_the_place_of_an_earlier_one() {
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_takes_the_place_of_an_earlier_one() {
         let bypass = Arc::new(Bypass::default());
         let first = bypass.reader();
-        put(&bypass, 1, 1);
+        put(&bypass, 1, MOST);
+        let waits = Arc::clone(&bypass);
+        let waits = tokio::spawn(async move { waits.room().await });
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished());
         let second = bypass.reader();
-        assert!(second.take(1).is_none(), "it was for the first");
+        assert!(tokio::time::timeout(Duration::from_secs(1), waits).await.is_ok());
+        assert!(second.take([1; 2]).is_none(), "it was for the first");
         drop(first);
         put(&bypass, 1, 1);
-        assert!(second.take(1).is_some(), "the end of the first is not its end");
+        assert!(second.take([1; 2]).is_some(), "the end of the first is not its end");
     }
 }

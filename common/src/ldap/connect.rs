@@ -87,6 +87,11 @@ impl Connection {
         self.alive.goes_on()
     }
 
+    /// Whether what came waits for its reader, so that nothing else is heard on it.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.bypass.is_full()
+    }
+
     /// Takes it out of use: whoever has a request on it may finish, nobody starts another.
     pub fn retire(&self) {
         self.alive.end();

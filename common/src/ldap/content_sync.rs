@@ -5,7 +5,8 @@
 //! 2.5): cookies, sets of ids, and where the refresh is.
 //!
 //! ldap3 has readers for both, which panic at whatever they don't expect. These
-//! don't, and the guard has them read everything before ldap3 sees it.
+//! don't; the guard has them read everything first, and what answers a subscription goes past ldap3
+//! (`bypass.rs`).
 //!
 //! One server can't write its own ids: in a set, 389 Directory Server cuts them off at their
 //! first zero byte. Such a set is read as far as it goes and known to be [`Ids::cut`].

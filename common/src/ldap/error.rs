@@ -107,6 +107,10 @@ pub(crate) const REFERRAL: u32 = 10;
 pub(super) const OTHER: u32 = 80;
 /// The base or entry of an operation does not exist.
 pub(super) const NO_SUCH_OBJECT: u32 = 32;
+/// The server is too busy just now.
+pub(crate) const BUSY: u32 = 51;
+/// The server is about to end, or in the middle of a change.
+pub(crate) const UNAVAILABLE: u32 = 52;
 /// A bind needs more protection than it had.
 pub(crate) const STRONGER_AUTH_REQUIRED: u32 = 8;
 /// An operation needs a confidential connection.

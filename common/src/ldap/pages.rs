@@ -1,5 +1,6 @@
 //! A search through a whole map, page by page (RFC 2696).
 
+use ldap3::LdapResult;
 use ldap3::controls::{Control, ControlType, PagedResults, RawControl};
 
 use super::bulk::Bulk;
@@ -10,10 +11,15 @@ use super::{LdapError, error};
 
 /// One. Each page's result counts: ldap3's own paging goes on wherever there is a cookie,
 /// and would swallow an `adminLimitExceeded` in the middle.
+///
+/// The next page is asked for when the last one has come, whether all of it has been taken or not:
+/// the server works on while this host does. So a page at most is ahead of the reader.
 pub(crate) struct Pages<'a> {
     page_size: i32,
-    /// The page that is being read.
+    /// The pages that are being read.
     page: Bulk<'a>,
+    /// How it ends, once there is no further page.
+    end: Option<Result<(), LdapError>>,
     /// Whether nothing but references is an answer.
     may_be_empty: bool,
     empty: bool,
@@ -34,7 +40,7 @@ impl<'a> Pages<'a> {
         may_be_empty: bool,
     ) -> Result<Self, LdapError> {
         let page = Bulk::start(connection, search, page(page_size, Vec::new())).await?;
-        Ok(Self { page_size, page, may_be_empty, empty: true, referred: false })
+        Ok(Self { page_size, page, end: None, may_be_empty, empty: true, referred: false })
     }
 
     /// The next entry, `None` after the last one.
@@ -43,32 +49,43 @@ impl<'a> Pages<'a> {
     /// [`LdapError`]: an enumeration that the server cut short is never taken for complete.
     pub(crate) async fn next(&mut self) -> Result<Option<Entry>, LdapError> {
         loop {
-            while let Some(message) = self.page.next().await? {
-                match message.kind {
-                    Kind::SearchEntry => {
-                        self.empty = false;
-                        return Entry::in_message(message.bytes).map(Some);
+            if let Some(result) = self.page.result().await {
+                self.ask_on(result).await?;
+            }
+            let Some(message) = self.page.next().await? else {
+                match self.end.clone() {
+                    // Everything lies elsewhere: that is not the same as nothing.
+                    Some(Ok(())) if self.empty && self.referred && !self.may_be_empty => {
+                        let why = "only references to other servers".into();
+                        return Err(LdapError::Result(error::REFERRAL, why));
                     }
-                    Kind::SearchReference => self.referred = true,
-                    _ => {}
+                    Some(end) => return end.map(|()| None),
+                    // The result has come.
+                    None => continue,
                 }
+            };
+            match message.kind {
+                Kind::SearchEntry => {
+                    self.empty = false;
+                    return Entry::in_message(message.bytes).map(Some);
+                }
+                Kind::SearchReference => self.referred = true,
+                _ => {}
             }
-            let result = self.page.finish().await;
-            if result.rc != 0 {
-                return Err(LdapError::Result(result.rc, result.text));
-            }
-            let cookie = cookie(&result.ctrls);
-            if cookie.is_empty() {
-                break;
-            }
-            self.page.start_over(page(self.page_size, cookie)).await?;
         }
-        // Everything lies elsewhere: that is not the same as nothing.
-        if self.empty && self.referred && !self.may_be_empty {
-            let why = "only references to other servers".into();
-            return Err(LdapError::Result(error::REFERRAL, why));
+    }
+
+    /// Asks for the next page, if there is one after this result.
+    async fn ask_on(&mut self, result: LdapResult) -> Result<(), LdapError> {
+        let cookie = cookie(&result.ctrls);
+        if result.rc != 0 {
+            self.end = Some(Err(LdapError::Result(result.rc, result.text)));
+        } else if cookie.is_empty() {
+            self.end = Some(Ok(()));
+        } else {
+            self.page.ask_on(page(self.page_size, cookie)).await?;
         }
-        Ok(None)
+        Ok(())
     }
 }
 

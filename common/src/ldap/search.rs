@@ -101,7 +101,7 @@ impl<'a> Running<'a> {
         self.id
     }
 
-    /// What comes next, `None` at the end. Cancel safe.
+    /// What comes next, `None` at the end, and not to be asked for again then. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Option<ResultEntry>, LdapError> {
         match &mut self.stream {
             Some(stream) => Ok(stream.next().await?),

@@ -15,7 +15,6 @@ use std::time::Duration;
 use ldap3::controls::{MakeCritical, RawControl, RefreshMode, SyncRequest};
 use tokio::time::sleep;
 
-use super::LdapError;
 use super::bulk::Bulk;
 use super::bypass::Message;
 use super::connect::Connection;
@@ -24,6 +23,7 @@ use super::elements::Elements;
 use super::filter::Filter;
 use super::message::{self, Kind};
 use super::search::{self, Entry, Search};
+use super::{LdapError, error};
 use crate::config::Scope;
 use crate::deadline::Deadline;
 
@@ -133,9 +133,10 @@ impl<'a> Subscription<'a> {
                 }
             };
             let Some(message) = message else {
-                // Never waits: the end is here.
-                let result = self.bulk.finish().await;
-                return Err(Ended::Result(result.rc, result.text));
+                // The end is here.
+                let result = self.bulk.result().await;
+                let (code, text) = result.map_or((error::OTHER, String::new()), |r| (r.rc, r.text));
+                return Err(Ended::Result(code, text));
             };
             return match message.kind {
                 Kind::SearchEntry => read_entry(message),

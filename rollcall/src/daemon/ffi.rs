@@ -1,5 +1,5 @@
 //! The unsafe calls: `fork(2)`, `close_range(2)`, `clock_gettime(2)`, glibc's
-//! `__nss_configure_lookup`; and the handler of SIGBUS.
+//! `__nss_configure_lookup`, `mallopt(3)`; and the handler of SIGBUS.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io;
@@ -49,6 +49,20 @@ pub(super) fn close_what_was_inherited() {
     // standard error yet: `Detaching::unless`, which runs before any is opened,
     // is the only caller. A kernel without the call says ENOSYS, and all stays open.
     unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+}
+
+/// What is allocated in one piece of this size, in bytes, goes back to the system when it is freed.
+const LARGE: c_int = 1 << 20;
+
+/// Has memory given back that isn't needed any more (`mallopt(3)`). Left to itself, glibc learns
+/// from the first large pieces that are freed (a map that was read, the memory of a password's
+/// hash) to keep as much as that for the next ones, for each thread.
+pub(super) fn keep_little_memory() {
+    for option in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
+        // SAFETY: takes numbers only, and isn't called beside other threads: the start of the
+        // program is the only caller. A value that isn't taken changes nothing.
+        unsafe { libc::mallopt(option, LARGE) };
+    }
 }
 
 /// For how long the machine has been suspended since it was started (`clock_gettime(2)`).

@@ -30,7 +30,8 @@ pub(super) struct Made {
 impl Servers {
     /// Asks on all connections to a server that are bound as the reader, and retires those
     /// on which nobody answers. Whether somebody does on one; `None` if there is none.
-    /// A reading finds out by itself: it may have its answers wait.
+    /// A reading finds out by itself: it may have its answers wait. While it has, for this host
+    /// to take them in, it says nothing against the server.
     pub(super) fn ask_the_living(&self, id: usize) -> Option<JoinHandle<bool>> {
         let living: Vec<_> = lock(&self.made)
             .iter()
@@ -44,7 +45,8 @@ impl Servers {
         let mut asked = JoinSet::new();
         for (connection, reading) in living {
             asked.spawn(async move {
-                let answers = check::answers(&connection, deadline).await;
+                let answers =
+                    connection.is_stalled() || check::answers(&connection, deadline).await;
                 if !answers && !reading {
                     connection.retire();
                 }
