@@ -72,7 +72,8 @@ use table::{Files, Keeper, TableThread};
 /// nobody could say whether one that is cut off took place.
 const LAST_ANSWERS: Duration = deadline::LOGIN.saturating_add(Duration::from_secs(1));
 
-/// How long a graceful stop waits for the passwords of the last logins to be hashed.
+/// How long a graceful stop waits for the passwords of the last logins to be hashed, and for the
+/// older ones to be removed where that was too short.
 const LAST_HASHES: Duration = Duration::from_secs(5);
 
 /// How long a graceful stop waits for the table's copy.
@@ -132,6 +133,7 @@ impl From<nix::Error> for StartError {
 pub(crate) fn run(options: &DaemonOptions) -> Result<(), StartError> {
     // Before anything looks up a user: this process must never ask itself.
     ffi::look_up_in_files_only();
+    ffi::keep_little_memory();
     let inherited = listen::inherited()?;
     let detaching = Detaching::unless(options.foreground || inherited.is_some())?;
     log::start(options.log_level.into(), detaching.is_needed());
@@ -199,7 +201,7 @@ async fn serve(
     if tokio::time::timeout(LAST_ANSWERS, shared.limits.drained()).await.is_err() {
         warn!("stopped before all requests were answered");
     }
-    let last_hashes = tokio::time::timeout(LAST_HASHES, shared.offline.finish());
+    let last_hashes = shared.offline.finish(LAST_HASHES);
     // The live table stays: until there is another daemon, its readers use it at any age.
     // A disk that takes longer than this keeps what it has.
     let last_seal = tokio::time::timeout(LAST_SEAL, table.run(Keeper::seal_for_good));
@@ -239,5 +241,21 @@ async fn beat(table: Arc<TableThread>, shared: Arc<Shared>) -> Infallible {
         if let (Some(true), Ok(active)) = (slept.await, active) {
             active.cache.look_again();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// systemd.service(5): then it kills.
+    #[test]
+    fn the_unit_gives_a_graceful_stop_its_time() {
+        let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/systemd/rollcall.service");
+        let unit = std::fs::read_to_string(unit).unwrap();
+        let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+        let stop = Duration::from_secs(stop.parse().unwrap());
+        // What is owed may take as long again to be let go of.
+        assert!(stop > LAST_ANSWERS + LAST_SEAL.max(LAST_HASHES * 2), "{stop:?}");
     }
 }

@@ -39,6 +39,7 @@
 //! | `store.rs` | their file |
 //! | `queue.rs` | the thread that has them |
 //! | `accepted.rs` | a password that a server has just accepted |
+//! | `whose.rs` | whom something is about |
 //! | `moment.rs` | a time as people read it |
 //! | `moments.rs` | what is remembered between the two questions of a login |
 
@@ -54,6 +55,7 @@ mod queue;
 mod record;
 mod silence;
 mod store;
+mod whose;
 
 use std::io;
 use std::path::Path;
@@ -62,6 +64,7 @@ use std::time::Duration;
 
 use common::account::Name;
 use common::protocol::{OfflineStatus, Response, Unavailable};
+use common::secret::Secret;
 use tracing::warn;
 
 use super::table::wall;
@@ -69,8 +72,9 @@ use accepted::Accepted;
 use book::Book;
 use moments::Moments;
 pub(super) use policy::Policy;
-use queue::{Queue, Whose};
+use queue::Queue;
 use store::Trouble;
+use whose::Whose;
 
 /// How often what is too old is removed, and the time is noted.
 const CLEARING: Duration = Duration::from_secs(3600);
@@ -156,15 +160,41 @@ impl Offline {
     }
 
     /// Does what is still to do, before the daemon ends: what was kept before doesn't come back.
-    pub(super) async fn finish(&self) {
+    /// Those for whom there is no time are forgotten, which may take as long again.
+    pub(super) async fn finish(&self, time: Duration) {
         self.accepted.clear();
-        self.queue.finish().await;
+        if tokio::time::timeout(time, self.queue.finish()).await.is_ok() {
+            return;
+        }
+        warn!("there is no time to keep all who have just logged in");
+        if tokio::time::timeout(time, self.queue.give_up()).await.is_err() {
+            warn!("what is kept for offline logins may be older than the last logins");
+        }
+    }
+
+    /// A server has accepted a password: an older one is kept no more, whoever showed it.
+    fn accept(&self, asker: u32, accepted: Accepted) {
+        let is_older = |a: &Accepted| {
+            let password = accepted.password.as_ref();
+            a.is_of(&accepted.whose) && password.is_some_and(|password| !a.is_with(password))
+        };
+        self.accepted.forget_those(|_, a| is_older(a));
+        self.accepted.remember(accepted.whose.name.clone(), asker, accepted);
+    }
+
+    /// A server has refused a password: it isn't kept, even if it was accepted a moment ago.
+    fn refuse(&self, whose: Whose, password: Secret) {
+        self.accepted.forget_those(|_, a| a.is_of(&whose) && a.is_with(&password));
+        self.queue.doubt(whose, password);
     }
 
     fn forget(&self, name: &Name, dn: Option<String>) {
-        let is_of_entry = |whose: &Whose| dn.is_some() && whose.dn == dn;
-        self.accepted.forget_those(|other, a| other == name || is_of_entry(&a.whose));
+        let whose = Whose { name: name.clone(), dn: dn.clone() };
+        self.accepted.forget_those(|_, a| a.is_of(&whose));
         self.shown.forget(name);
         self.queue.forget(name.clone(), dn);
     }
 }
+
+#[cfg(test)]
+mod tests;

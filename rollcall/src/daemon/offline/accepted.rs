@@ -7,8 +7,10 @@ use common::secret::Secret;
 
 use super::super::table::wall;
 use super::book::{Book, Welcome};
+use super::hash::are_same;
 use super::policy::Policy;
-use super::queue::{Era, Queue, Whose};
+use super::queue::{Era, Queue};
+use super::whose::Whose;
 
 /// A password that a server has just accepted. If nothing is kept of it in the end, because the
 /// account check doesn't come or doesn't let in, an older one that is kept counts no more.
@@ -26,6 +28,16 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
+    /// Whether it may be this user's.
+    pub(super) fn is_of(&self, whose: &Whose) -> bool {
+        self.whose.may_be(whose)
+    }
+
+    /// Whether it is this password.
+    pub(super) fn is_with(&self, password: &Secret) -> bool {
+        self.password.as_ref().is_some_and(|own| are_same(own, password))
+    }
+
     /// Has it kept: the account check has let the user in as well.
     pub(super) fn keep(mut self, account: Account, policy: &Arc<Policy>) {
         let Some(password) = self.password.take() else { return };
@@ -42,30 +54,32 @@ impl Drop for Accepted {
     fn drop(&mut self) {
         if let Some(password) = self.password.take() {
             let (Whose { name, dn }, login) = (self.whose.clone(), self.login);
-            let work = move |book: &mut Book| book.confirm(&name, dn.as_deref(), &password, login);
+            let work = move |book: &mut Book| {
+                book.confirm(&name, dn.as_deref(), &password, login, wall());
+            };
             self.queue.owe_besides(self.whose.clone(), work);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use common::account::Name;
 
     use super::super::record::Record;
     use super::super::record::tests::{LOGIN, policy, record};
     use super::*;
 
-    fn secret(text: &str) -> Secret {
+    pub(in super::super) fn secret(text: &str) -> Secret {
         Secret::new(text.into())
     }
 
-    fn account() -> Account {
+    pub(in super::super) fn account() -> Account {
         let Record { user, dn, uuid, directory, shadow, .. } = record();
         Account { directory, user, dn, uuid, shadow }
     }
 
-    fn accepted(queue: &Queue, password: &str) -> Accepted {
+    pub(in super::super) fn accepted(queue: &Queue, password: &str) -> Accepted {
         Accepted {
             password: Some(secret(password)),
             password_ends: None,
@@ -77,7 +91,7 @@ mod tests {
     }
 
     /// Alice is kept with the password "right" since [`LOGIN`].
-    fn queue() -> (tempfile::TempDir, Queue) {
+    pub(in super::super) fn queue() -> (tempfile::TempDir, Queue) {
         let folder = tempfile::tempdir().unwrap();
         let mut book = Book::new(&folder.path().join("state"));
         let (password, password_ends) = (secret("right"), None);

@@ -28,6 +28,7 @@ use super::hash::pretend;
 use super::policy::Policy;
 use super::record::{Record, Refusal, until};
 use super::store::{Change, Store, Trouble};
+use super::whose::Whose;
 pub(super) use keep::Welcome;
 
 /// Who may log in while no server answers.
@@ -39,8 +40,8 @@ pub(super) struct Book {
     /// The latest time that the clock has shown, in seconds since 1970.
     seen: u64,
     is_read: bool,
-    /// Who was to be forgotten while another process had the file.
-    forgotten: BTreeSet<(Name, Option<String>)>,
+    /// Who was to be forgotten while the file couldn't be used.
+    forgotten: BTreeSet<Whose>,
 }
 
 /// What is kept says this.
@@ -73,11 +74,16 @@ impl Book {
     /// Reads the file, unless that is done.
     pub(super) fn read(&mut self) -> Result<(), Trouble> {
         if !self.is_read {
-            (self.records, self.seen) = self.store.all()?;
+            let (records, seen) = self.store.all()?;
+            (self.records, self.seen) = (records, self.seen.max(seen));
             self.is_read = true;
             self.forget_the_forgotten();
         }
-        Ok(())
+        if self.is_read {
+            Ok(())
+        } else {
+            Err(Trouble::Failed("those who are to be forgotten can't be removed".into()))
+        }
     }
 
     /// Whether it is known who is kept.

@@ -95,8 +95,14 @@ fn tag(password: &Secret, salt: &[u8], memory: u32, passes: u32) -> io::Result<[
     Ok(tag)
 }
 
-/// In a time that doesn't tell how much is equal.
-fn are_equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
+/// Whether two passwords are one.
+pub(super) fn are_same(one: &Secret, other: &Secret) -> bool {
+    let (one, other) = (one.expose().as_bytes(), other.expose().as_bytes());
+    one.len() == other.len() && are_equal(one, other)
+}
+
+/// Of bytes that are as many, in a time that doesn't tell how much is equal.
+fn are_equal(one: &[u8], other: &[u8]) -> bool {
     let differ = one.iter().zip(other).fold(0, |differ, (a, b)| differ | (a ^ b));
     std::hint::black_box(differ) == 0
 }

@@ -15,7 +15,7 @@ use super::super::table::wall;
 use super::Offline;
 use super::accepted::Accepted;
 use super::policy::Policy;
-use super::queue::Whose;
+use super::whose::Whose;
 
 /// An answer to a request about a login.
 #[derive(Debug)]
@@ -96,15 +96,10 @@ impl Offline {
                             began,
                             queue: self.queue.clone(),
                         };
-                        self.accepted.remember(name, asking.peer.uid, accepted);
+                        self.accept(asking.peer.uid, accepted);
                     }
                     Verdict::WrongPassword if password.is_empty() || password.is_too_long() => {}
-                    Verdict::WrongPassword => {
-                        let dn = whose.dn.clone();
-                        self.queue.owe_besides(whose, move |book| {
-                            book.doubt(&name, dn.as_deref(), &password);
-                        });
-                    }
+                    Verdict::WrongPassword => self.refuse(whose, password),
                     _ => self.forget(&name, trace.dn),
                 }
                 response.into()
@@ -156,7 +151,7 @@ impl Offline {
     fn renew(&self, name: Name, account: Account) {
         if self.queue.is_news(&name, &account) {
             let whose = Whose { name: name.clone(), dn: Some(account.dn.clone()) };
-            self.queue.owe_besides(whose, move |book| book.renew(&name, account, wall()));
+            self.queue.renew(whose, move |book| book.renew(&name, account, wall()));
         }
     }
 }

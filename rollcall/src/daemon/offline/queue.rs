@@ -3,7 +3,19 @@
 //! A hash takes a core for a while, and a write waits for the disk: neither may hold up the
 //! thread of the requests. There are two lines. Whoever waits for an answer, or is to be
 //! forgotten, comes first; hashes that nobody waits for come after that, one for each user, and
-//! the thread rests after each as long as it took, so that a crowd that logs in has the processor.
+//! the thread rests after each three times as long as it took, so that a crowd that logs in has
+//! the processor.
+//!
+//! What is owed is bounded. Where there is no room for an accepted password its user is forgotten,
+//! since what is kept may be an older one. Nobody is forgotten for refused passwords: anybody can
+//! bring those about, as fast as the server answers. Those that there is no room for aren't looked
+//! at, and there is room for few, so that they don't take it from the others.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `queue/lines.rs` | what is to be done, in which order, and for whom |
+
+mod lines;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -13,34 +25,26 @@ use std::time::{Duration, Instant};
 
 use common::account::{Name, Shadow, User};
 use common::login::Account;
+use common::secret::Secret;
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::book::Book;
 use super::record::Record;
 use super::store::Trouble;
+use super::whose::{Whose, are_one_dn};
+use lines::{Item, Kind, Lines, Work};
 
 /// How many may wait for an answer, and how many hashes may be owed.
 const MOST: usize = 1024;
-/// How many hashes may be owed for one user.
+/// How many of them may be for refused passwords.
+const MOST_DOUBTS: usize = 64;
+/// How many hashes of one kind may be owed for one user.
 const MOST_OF_ONE: usize = 16;
+/// How often as long as a hash took the thread rests after it.
+const REST: u32 = 3;
 /// The stack of the thread; argon2's memory isn't there.
 const STACK: usize = 512 << 10;
-
-type Work = Box<dyn FnOnce(&mut Book) + Send>;
-
-/// Something to do.
-struct Item {
-    whose: Option<Whose>,
-    work: Work,
-}
-
-/// A user, and the entry's name if it is known.
-#[derive(Debug, Clone)]
-pub(super) struct Whose {
-    pub(super) name: Name,
-    pub(super) dn: Option<String>,
-}
 
 /// Which of the times between two removals of everything it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -73,30 +77,6 @@ struct Kept {
     shadow: Option<Shadow>,
 }
 
-#[derive(Default)]
-struct Lines {
-    first: VecDeque<Item>,
-    later: VecDeque<Item>,
-    rest_until: Option<Instant>,
-    /// It rests no more.
-    is_in_a_hurry: bool,
-    /// Whose work is being done.
-    at_work: Option<Name>,
-    era: Era,
-    /// Nothing is to be kept.
-    is_off: bool,
-}
-
-impl Item {
-    fn is_of(&self, name: &Name) -> bool {
-        self.whose.as_ref().is_some_and(|whose| whose.name == *name)
-    }
-
-    fn is_of_entry(&self, dn: &str) -> bool {
-        self.whose.as_ref().is_some_and(|whose| whose.dn.as_deref() == Some(dn))
-    }
-}
-
 impl Queue {
     /// Starts the thread.
     ///
@@ -122,7 +102,7 @@ impl Queue {
                 let mut lines = lock(&there.lines);
                 lines.at_work = None;
                 if may_rest {
-                    lines.rest_until = Some(Instant::now() + began.elapsed());
+                    lines.rest_until = Some(Instant::now() + began.elapsed() * REST);
                 }
             }
         })?;
@@ -130,8 +110,8 @@ impl Queue {
     }
 
     /// Has something done before all hashes that nobody waits for, and waits for what comes of
-    /// it. What is owed for `name` comes before it, under whichever name of the entry. It isn't begun when nobody waits any more.
-    /// `None`: there is too much to do.
+    /// it. What is owed for `name` comes before it, under whichever name of the entry. It isn't
+    /// begun when nobody waits any more. `None`: there is too much to do.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         name: Option<&Name>,
@@ -144,23 +124,22 @@ impl Queue {
                 return None;
             }
             let kept = lock(&self.0.kept);
-            let dn = name.and_then(|name| Some(kept.as_ref()?.get(name)?.dn.as_str()));
-            let is_own = |item: &Item| {
-                name.is_some_and(|name| item.is_of(name))
-                    || dn.is_some_and(|dn| item.is_of_entry(dn))
-            };
-            let (own, others) = lines.later.drain(..).partition(is_own);
+            let whose = name.map(|name| {
+                let kept = kept.as_ref().and_then(|kept| kept.get(name));
+                Whose { name: name.clone(), dn: kept.map(|kept| kept.dn.clone()) }
+            });
             drop(kept);
+            let is_own = |item: &Item| whose.as_ref().is_some_and(|whose| item.is_of(whose));
+            let (own, others) = lines.later.drain(..).partition(is_own);
             lines.later = others;
             let own: VecDeque<Item> = own;
             lines.first.extend(own);
-            let work: Work = Box::new(move |book| {
+            lines.first.push_back(Item::urgent(move |book| {
                 if !answer.is_closed() {
                     // Nobody may be waiting any more.
                     let _ = answer.send(work(book));
                 }
-            });
-            lines.first.push_back(Item { whose: None, work });
+            }));
         }
         self.0.wake.notify_one();
         answered.await.ok()
@@ -176,11 +155,10 @@ impl Queue {
             lines.later.clear();
             lines.era.0 += 1;
             lines.is_off |= is_off;
-            let work: Work = Box::new(move |book| {
+            lines.first.push_back(Item::urgent(move |book| {
                 // It is done whether or not somebody waits for it.
                 let _ = answer.send(book.destroy());
-            });
-            lines.first.push_back(Item { whose: None, work });
+            }));
         }
         self.0.wake.notify_one();
         answered.await.ok()
@@ -193,11 +171,28 @@ impl Queue {
             let mut lines = lock(&self.0.lines);
             lines.is_in_a_hurry = true;
             // Nobody may be waiting any more.
-            let work: Work = Box::new(move |_| done.send(()).unwrap_or_default());
-            lines.later.push_back(Item { whose: None, work });
+            lines.later.push_back(Item::urgent(move |_| done.send(()).unwrap_or_default()));
         }
         self.0.wake.notify_one();
         // It isn't done if everything is removed meanwhile, nor is anything else.
+        let _ = all_done.await;
+    }
+
+    /// Has those forgotten, all at once, for whom something is owed still: there is no time for
+    /// it, and what is kept of them may be an older password. From now on nothing is kept.
+    pub(super) async fn give_up(&self) {
+        let (done, all_done) = oneshot::channel();
+        {
+            let mut lines = lock(&self.0.lines);
+            lines.is_off = true;
+            let all: Vec<_> = lines.later.drain(..).filter_map(|item| item.whose).collect();
+            lines.first.push_back(Item::urgent(move |book| {
+                book.forget_all(&all);
+                // Nobody may be waiting any more.
+                let _ = done.send(());
+            }));
+        }
+        self.0.wake.notify_one();
         let _ = all_done.await;
     }
 
@@ -215,21 +210,13 @@ impl Queue {
     /// this user isn't done any more.
     pub(super) fn forget(&self, name: Name, dn: Option<String>) {
         let mut lines = lock(&self.0.lines);
-        let mut dns: Vec<String> = dn.iter().cloned().collect();
-        let own = lines.later.iter().filter(|item| item.is_of(&name));
-        dns.extend(own.filter_map(|item| item.whose.as_ref()?.dn.clone()));
-        let owed = lines.later.len();
-        lines.later.retain(|item| !item.is_of(&name) && !dns.iter().any(|dn| item.is_of_entry(dn)));
+        let whose = Whose { name, dn };
+        let mut all = lines.let_go_of(&whose);
         // Names that are nobody's must not fill the line.
-        let is_known = owed > lines.later.len()
-            || dn.is_some()
-            || lines.at_work.as_ref() == Some(&name)
-            || lines.first.iter().any(|item| item.is_of(&name))
-            || lock(&self.0.kept).as_ref().is_none_or(|kept| kept.contains_key(&name));
-        if is_known {
-            let whose = Whose { name: name.clone(), dn: dn.clone() };
-            let work: Work = Box::new(move |book| book.forget(&name, dn.as_deref()));
-            lines.first.push_back(Item { whose: Some(whose), work });
+        if !all.is_empty() || whose.dn.is_some() || self.0.may_keep(&lines, &whose) {
+            all.push(whose.clone());
+            let work: Work = Box::new(move |book| book.forget_all(&all));
+            lines.first.push_back(Item { whose: Some(whose), kind: Kind::Urgent, work });
         }
         drop(lines);
         self.0.wake.notify_one();
@@ -248,25 +235,55 @@ impl Queue {
         if lines.is_off || lines.era != began {
             return;
         }
-        lines.later.retain(|item| !item.is_of(&whose.name));
+        lines.later.retain(|item| item.whose.as_ref() != Some(&whose));
         if lines.later.len() >= MOST {
             drop(lines);
             return self.forget(whose.name, whose.dn);
         }
-        lines.later.push_back(Item { whose: Some(whose), work: Box::new(work) });
-        drop(lines);
-        self.0.wake.notify_one();
+        self.push(lines, whose, Kind::Accepted, work);
     }
 
-    /// The same for what keeps nothing, and after all that is owed for this user already.
+    /// The same for an accepted password that isn't kept, and after all that is owed for this
+    /// user already.
     pub(super) fn owe_besides(&self, whose: Whose, work: impl FnOnce(&mut Book) + Send + 'static) {
-        let mut lines = lock(&self.0.lines);
-        let own = lines.later.iter().filter(|item| item.is_of(&whose.name)).count();
-        if own >= MOST_OF_ONE || lines.later.len() >= MOST {
+        let lines = lock(&self.0.lines);
+        if !lines.has_room_for(&whose, |kind| matches!(kind, Kind::Accepted)) {
             drop(lines);
             return self.forget(whose.name, whose.dn);
         }
-        lines.later.push_back(Item { whose: Some(whose), work: Box::new(work) });
+        self.push(lines, whose, Kind::Accepted, work);
+    }
+
+    /// Has a password that a server has refused compared with the one that is kept or is going
+    /// to be. Nothing is done for others, nor if there are too many of them.
+    pub(super) fn doubt(&self, whose: Whose, password: Secret) {
+        let lines = lock(&self.0.lines);
+        if self.0.may_keep(&lines, &whose) && lines.has_room_for_doubt(&whose, &password) {
+            let password = Arc::new(password);
+            let kind = Kind::Refused(Arc::clone(&password));
+            let Whose { name, dn } = whose.clone();
+            let work = move |book: &mut Book| book.doubt(&name, dn.as_deref(), &password);
+            self.push(lines, whose, kind, work);
+        }
+    }
+
+    /// Has what is kept of an account brought up to date, after all that is owed for this user
+    /// already; another time if there is too much to do.
+    pub(super) fn renew(&self, whose: Whose, work: impl FnOnce(&mut Book) + Send + 'static) {
+        let lines = lock(&self.0.lines);
+        if lines.has_room_for(&whose, |kind| matches!(kind, Kind::Renewal)) {
+            self.push(lines, whose, Kind::Renewal, work);
+        }
+    }
+
+    fn push(
+        &self,
+        mut lines: MutexGuard<'_, Lines>,
+        whose: Whose,
+        kind: Kind,
+        work: impl FnOnce(&mut Book) + Send + 'static,
+    ) {
+        lines.later.push_back(Item { whose: Some(whose), kind, work: Box::new(work) });
         drop(lines);
         self.0.wake.notify_one();
     }
@@ -289,12 +306,24 @@ impl Queue {
 }
 
 impl Shared {
+    /// Whether this user is kept, or may be soon.
+    fn may_keep(&self, lines: &Lines, whose: &Whose) -> bool {
+        let is_kept = |kept: &HashMap<Name, Kept>| {
+            let is_this = |kept: &Kept| {
+                let dn = whose.dn.as_deref();
+                kept.user.name == whose.name || dn.is_some_and(|dn| are_one_dn(dn, &kept.dn))
+            };
+            kept.contains_key(&whose.name) || kept.values().any(is_this)
+        };
+        lines.has_work_for(whose) || lock(&self.kept).as_ref().is_none_or(is_kept)
+    }
+
     /// Waits for work; whether the thread rests after it.
     fn next(&self) -> (Item, bool) {
         let mut lines = lock(&self.lines);
         loop {
             if let Some(item) = lines.first.pop_front() {
-                lines.at_work = item.whose.as_ref().map(|whose| whose.name.clone());
+                lines.at_work.clone_from(&item.whose);
                 return (item, false);
             }
             let rest = lines.rest_until.map(|end| end.saturating_duration_since(Instant::now()));
@@ -302,7 +331,7 @@ impl Shared {
             if rest.is_none()
                 && let Some(item) = lines.later.pop_front()
             {
-                lines.at_work = item.whose.as_ref().map(|whose| whose.name.clone());
+                lines.at_work.clone_from(&item.whose);
                 return (item, true);
             }
             let rest = rest.unwrap_or(Duration::from_secs(3600));

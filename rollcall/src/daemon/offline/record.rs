@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hash::Hash;
 use super::policy::{Origin, Policy};
+use super::whose::are_one_dn;
 
 /// By how much a clock may be corrected without being said to be set back, in seconds.
 pub(super) const SLACK: u64 = 60;
@@ -92,7 +93,7 @@ impl Record {
 
     /// Whether this is the entry's name.
     pub(super) fn has_dn(&self, dn: &str) -> bool {
-        self.dn.to_lowercase() == dn.to_lowercase()
+        are_one_dn(&self.dn, dn)
     }
 
     /// Whether it is about the same entry, and was kept under the same configuration.
@@ -205,6 +206,12 @@ impl Record {
 /// Until when there are offline logins after one online, both in seconds since 1970.
 pub(super) fn until(login: u64, policy: &Policy) -> u64 {
     login.saturating_add(policy.max_age)
+}
+
+/// Whether a user has logged in since that time, all in seconds since 1970. A login that is still
+/// to come says nothing: the clock was set back since, so it may have been before.
+pub(super) fn is_later(login: u64, since: u64, now: u64) -> bool {
+    since < login && login <= now
 }
 
 /// How long the next password has to wait after so many wrong ones.

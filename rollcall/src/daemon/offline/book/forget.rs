@@ -1,11 +1,14 @@
 //! Letting go of users, also where that can't be written down.
 
+use std::collections::BTreeSet;
+
 use common::account::Name;
 use tracing::{debug, error, warn};
 
 use super::super::policy::Policy;
 use super::super::record::{Record, until};
 use super::super::store::{Change, Trouble};
+use super::super::whose::Whose;
 use super::Book;
 
 /// How many forgotten users are remembered while the file can't be read; more, and nobody counts.
@@ -14,13 +17,19 @@ const MOST_FORGOTTEN: usize = 1024;
 impl Book {
     /// Lets go of a user, under each name of the entry.
     pub(in super::super) fn forget(&mut self, name: &Name, dn: Option<&str>) {
+        self.forget_all(&[Whose { name: name.clone(), dn: dn.map(str::to_owned) }]);
+    }
+
+    /// Lets go of several users, all at once.
+    pub(in super::super) fn forget_all(&mut self, all: &[Whose]) {
         // What can't be read now will be later on.
         if let Err(trouble) = self.read() {
-            self.remember_to_forget(name, dn);
+            for Whose { name, dn } in all {
+                self.remember_to_forget(name, dn.as_deref());
+            }
             return self.cannot_forget(&trouble);
         }
-        let gone = self.of(name, dn).map(Record::key).collect();
-        self.remove(gone);
+        self.remove(self.keys_of(all));
     }
 
     /// Lets go of those who logged in too long ago, and notes the time.
@@ -67,18 +76,30 @@ impl Book {
         })
     }
 
-    /// Lets go of those who were to be forgotten before the file could be read.
+    /// The keys of what is kept of these.
+    fn keys_of<'a>(&self, all: impl IntoIterator<Item = &'a Whose>) -> Vec<String> {
+        let of = |whose: &'a Whose| self.of(&whose.name, whose.dn.as_deref()).map(Record::key);
+        let keys: BTreeSet<_> = all.into_iter().flat_map(of).collect();
+        keys.into_iter().collect()
+    }
+
+    /// Lets go of those who were to be forgotten before the file could be read. Where that
+    /// can't be written down they are remembered on, and nothing that was read counts.
     pub(super) fn forget_the_forgotten(&mut self) {
-        let forgotten = std::mem::take(&mut self.forgotten);
-        if forgotten.len() > MOST_FORGOTTEN {
-            return self.remove(self.records.keys().cloned().collect());
-        }
-        for (name, dn) in forgotten {
-            self.forget(&name, dn.as_deref());
+        let is_everybody = self.forgotten.len() > MOST_FORGOTTEN;
+        let gone = if is_everybody {
+            self.records.keys().cloned().collect()
+        } else {
+            self.keys_of(&self.forgotten)
+        };
+        self.remove(gone);
+        if self.is_read {
+            self.forgotten.clear();
         }
     }
 
-    fn remove(&mut self, remove: Vec<String>) {
+    /// Lets go of what has these keys.
+    pub(super) fn remove(&mut self, remove: Vec<String>) {
         if remove.is_empty() {
             return;
         }
@@ -95,18 +116,18 @@ impl Book {
         }
     }
 
-    fn remember_to_forget(&mut self, name: &Name, dn: Option<&str>) {
+    /// Has a user forgotten as soon as the file can be used.
+    pub(super) fn remember_to_forget(&mut self, name: &Name, dn: Option<&str>) {
         if self.forgotten.len() <= MOST_FORGOTTEN {
-            self.forgotten.insert((name.clone(), dn.map(str::to_owned)));
+            self.forgotten.insert(Whose { name: name.clone(), dn: dn.map(str::to_owned) });
         }
     }
 
-    /// Whoever was to be forgotten goes with everybody.
+    /// Whoever was to be forgotten goes with everybody. Where not even that is possible nothing
+    /// counts until the file can be read again, and then they are forgotten first.
     fn cannot_forget(&mut self, trouble: &Trouble) {
         warn!("what is kept for offline logins can't be changed, so all of it goes: {trouble}");
         if let Err(trouble) = self.destroy() {
-            // It doesn't count in this process: it was read, or can't be.
-            self.is_read = !matches!(trouble, Trouble::InUse);
             error!("what is kept for offline logins can't be removed: {trouble}");
         }
     }

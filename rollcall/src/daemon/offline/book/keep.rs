@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 
 use super::super::hash::Hash;
 use super::super::policy::Policy;
-use super::super::record::{Record, SLACK, until};
+use super::super::record::{Record, SLACK, is_later, until};
 use super::super::store::Change;
 use super::Book;
 
@@ -42,7 +42,10 @@ impl Book {
         };
         drop(password);
         if let Err(trouble) = self.read() {
-            return warn!("no offline logins of {name}: {trouble}");
+            warn!("no offline logins of {name}: {trouble}");
+            // What can't be read now may be of an older password, and can be read later on.
+            self.remember_to_forget(&user.name, Some(&dn));
+            return self.forget(name, Some(&dn));
         }
         let mut record = Record {
             user,
@@ -59,6 +62,14 @@ impl Book {
         };
         // Times of before now are worth nothing if the clock was ahead then.
         let was_ahead = now.saturating_add(SLACK) < self.seen;
+        if !was_ahead
+            && self
+                .records
+                .values()
+                .any(|kept| is_later(last_claim(kept, &record, name), login, now))
+        {
+            return debug!("{name} has logged in since");
+        }
         if was_ahead {
             warn!("the clock was set back, so offline logins begin anew");
         } else if let Some(before) = self.records.get(&record.key())
@@ -84,17 +95,19 @@ impl Book {
             Err(trouble) => {
                 warn!("no offline logins of {name}: {trouble}");
                 // An older password must not count any more.
+                let remove = change.remove;
+                self.remove(remove);
                 self.forget(name, Some(&record.dn));
             }
         }
     }
 
     /// A server has let a user in without a password: what is kept is told what the account is
-    /// like now, and goes if that is another one's. It is as old as before.
+    /// like now, and goes if that is another one's, or has another password since. It is as old
+    /// as before.
     pub(in super::super) fn renew(&mut self, name: &Name, account: Account, now: u64) {
-        // Where it can't be read nobody gets in.
         if self.read().is_err() {
-            return;
+            return self.remember_to_forget(name, Some(&account.dn));
         }
         let Account { directory, user, dn, uuid, shadow } = account;
         let kept: Vec<Record> = self.of(name, Some(&dn)).cloned().collect();
@@ -111,6 +124,11 @@ impl Book {
             debug!("what is kept of {name} is of another entry");
             return self.forget(name, Some(&renewed.dn));
         }
+        // The ages are of another password than the hash.
+        if last_change(record) != last_change(&renewed) {
+            debug!("{name} has another password since the last login with one");
+            return self.forget(name, Some(&renewed.dn));
+        }
         if renewed != *record {
             let dn = renewed.dn.clone();
             if let Err(trouble) = self.put(renewed, now) {
@@ -121,27 +139,41 @@ impl Book {
     }
 
     /// A server has refused this password of a user, whose entry has this name if it is known:
-    /// it counts no more if it is the one that is kept.
+    /// it counts no more if it is the one that is kept, which it may be where nobody can say.
     pub(in super::super) fn doubt(&mut self, name: &Name, dn: Option<&str>, password: &Secret) {
         let is_kept = |book: &Self| book.of(name, dn).any(|record| record.hash.is_of(password));
-        if self.read().is_ok() && is_kept(self) {
+        if self.read().is_err() {
+            self.remember_to_forget(name, dn);
+        } else if is_kept(self) {
             self.forget(name, dn);
         }
     }
 
-    /// A server has accepted this password at this time, in seconds since 1970, and nothing was
-    /// kept of it: what is kept from before counts no more if it is of another one.
+    /// A server has accepted this password at this time, and nothing was kept of it: what is
+    /// kept from before counts no more if it is of another one. Times in seconds since 1970.
     pub(in super::super) fn confirm(
         &mut self,
         name: &Name,
         dn: Option<&str>,
         password: &Secret,
         accepted: u64,
+        now: u64,
     ) {
-        let is_another =
-            |record: &Record| record.last_login() <= accepted && !record.hash.is_of(password);
+        let is_another = |record: &Record| {
+            !is_later(record.last_login(), accepted, now) && !record.hash.is_of(password)
+        };
         if self.read().is_err() || self.of(name, dn).any(is_another) {
             self.forget(name, dn);
         }
     }
+}
+
+/// When what is kept was last true of the same entry, or else of the same name.
+fn last_claim(kept: &Record, record: &Record, name: &Name) -> u64 {
+    if kept.key() == record.key() { kept.last_login() } else { kept.login(name) }
+}
+
+/// When the password was changed last, by shadow(5).
+fn last_change(record: &Record) -> Option<i64> {
+    record.shadow.as_ref().and_then(|shadow| shadow.last_change)
 }

@@ -1,3 +1,5 @@
+mod refused;
+
 use std::sync::mpsc;
 
 use super::*;
@@ -14,14 +16,19 @@ fn whose(text: &str) -> Whose {
 fn held() -> (tempfile::TempDir, Arc<Queue>, mpsc::Sender<()>) {
     let folder = tempfile::tempdir().unwrap();
     let queue = Arc::new(Queue::start(Book::new(folder.path())).unwrap());
+    let release = hold(&queue);
+    (folder, queue, release)
+}
+
+fn hold(queue: &Queue) -> mpsc::Sender<()> {
     let (release, held) = mpsc::channel::<()>();
     let (running, runs) = mpsc::channel();
-    queue.owe(whose("holder"), Era(0), move |_| {
+    queue.owe(whose("holder"), queue.era(), move |_| {
         running.send(()).unwrap();
         let _ = held.recv();
     });
     runs.recv().unwrap();
-    (folder, queue, release)
+    release
 }
 
 #[tokio::test]
@@ -55,7 +62,7 @@ async fn the_newest_password_of_a_user_is_the_one_that_is_hashed() {
 }
 
 #[tokio::test]
-async fn each_password_that_was_refused_is_looked_at_after_the_one_that_was_accepted() {
+async fn what_keeps_nothing_comes_after_the_password_that_is_kept() {
     let (_folder, queue, release) = held();
     let (done, order) = mpsc::channel();
     let say = |word| {
@@ -63,15 +70,15 @@ async fn each_password_that_was_refused_is_looked_at_after_the_one_that_was_acce
         move |_: &mut Book| done.send(word).unwrap()
     };
     queue.owe(whose("alice"), Era(0), say("accepted"));
-    queue.owe_besides(whose("alice"), say("mistyped"));
-    queue.owe_besides(whose("alice"), say("refused"));
+    queue.owe_besides(whose("alice"), say("not kept"));
+    queue.renew(whose("alice"), say("renewed"));
     drop(release);
     let order: Vec<_> = (0..3).map(|_| order.recv().unwrap()).collect();
-    assert_eq!(order, ["accepted", "mistyped", "refused"]);
+    assert_eq!(order, ["accepted", "not kept", "renewed"]);
 }
 
 #[tokio::test]
-async fn somebody_with_too_many_refused_passwords_is_not_kept() {
+async fn somebody_with_too_many_accepted_passwords_is_not_kept() {
     let (_folder, queue, release) = held();
     let (done, order) = mpsc::channel();
     for _ in 0..=MOST_OF_ONE {
@@ -85,11 +92,13 @@ async fn somebody_with_too_many_refused_passwords_is_not_kept() {
 #[tokio::test]
 async fn who_is_to_be_forgotten_is_not_kept_afterwards() {
     let (_folder, queue, release) = held();
-    queue.owe(whose("alice"), Era(0), |_| panic!("she was to be forgotten"));
+    let (done, order) = mpsc::channel();
+    let also = done.clone();
+    queue.owe(whose("alice"), Era(0), move |_| also.send("alice").unwrap());
     queue.forget(name("alice"), None);
+    queue.owe(whose("bob"), Era(0), move |_| done.send("bob").unwrap());
     drop(release);
-    assert!(queue.ask(None, |_| ()).await.is_some());
-    assert_eq!(queue.directory_of(&name("alice")), None);
+    assert_eq!(order.iter().collect::<Vec<_>>(), ["bob"], "she was to be forgotten");
 }
 
 #[tokio::test]

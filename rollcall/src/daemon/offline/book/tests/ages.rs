@@ -63,6 +63,24 @@ fn an_end_that_a_login_without_a_password_has_shown_counts() {
     assert_eq!(verdict(day * DAY), (Verdict::AccountExpired, until));
 }
 
+/// Her password was changed elsewhere; then she logs in with an ssh key.
+#[test]
+fn the_ages_of_another_password_are_not_those_of_the_one_that_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut book = again(&folder);
+    let changed = |day| Account {
+        shadow: Some(Shadow { last_change: Some(day), max: Some(90), ..shadow() }),
+        ..account()
+    };
+    let day = i64::try_from(LOGIN / DAY).unwrap();
+    let before = Welcome { account: changed(day - 9), ..welcome("right") };
+    book.keep(&name("alice"), before, &policy(), LOGIN);
+    book.renew(&name("alice"), changed(day - 9), LOGIN + 1);
+    assert_eq!(holds(&mut book), ["alice"]);
+    book.renew(&name("alice"), changed(day), LOGIN + 1);
+    assert!(holds(&mut book).is_empty());
+}
+
 #[test]
 fn a_password_that_ends_while_no_server_answers_is_refused_from_then_on() {
     let (accepted, expired) = (Verdict::Accepted, Verdict::PasswordExpired);
