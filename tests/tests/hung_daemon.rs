@@ -208,6 +208,7 @@ modes! { caching:
 #[test]
 fn whom_a_sealed_copy_of_everybody_does_not_have_nobody_waits_for() {
     let (host, _listener) = before_the_first_daemon(Mode::Replica);
+    assert_eq!(sealed_word(&host, header::HAD_EVERYTHING), 1);
     for question in UNKNOWN {
         without_a_deadline(|| assert_eq!(ask(&host, question), UNAVAILABLE, "{question}"));
     }
@@ -216,10 +217,18 @@ fn whom_a_sealed_copy_of_everybody_does_not_have_nobody_waits_for() {
     }
 }
 
+/// A word of the sealed copy's header.
+fn sealed_word(host: &Host, at: usize) -> u64 {
+    let bytes = fs::read(host.path(common::paths::SEALED_TABLE)).expect("a sealed copy");
+    let word = bytes[at * 8..].first_chunk().expect("it has a header");
+    u64::from_ne_bytes(*word)
+}
+
 /// There may be others: a daemon that is just being started knows them.
 #[test]
 fn whom_a_sealed_copy_of_some_does_not_have_is_unavailable() {
     let (host, _listener) = before_the_first_daemon(Mode::OnDemand);
+    assert_eq!(sealed_word(&host, header::HAD_EVERYTHING), 0, "or nobody would be waited for");
     let mut probe = Running::start(&host);
     for question in UNKNOWN {
         assert_eq!(probe.ask(question), UNAVAILABLE, "{question}");

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::deadline::{LOGIN, LOOKUP};
-use harness::{Directory, Host, HostBuilder, PATIENCE, User, until};
+use harness::{BASE, Directory, Host, HostBuilder, PATIENCE, User, until};
 use modes::Mode;
 use probe::{Pace, UNAVAILABLE, install, people, probe};
 use trouble::{in_all_troubles, is_in, log_in, log_in_at};
@@ -25,6 +25,9 @@ const PASSWORD: &str = "correct horse";
 const AT_ONCE: Duration = Duration::from_millis(250);
 /// What a busy machine may add to a limit.
 const SLACK: Duration = Duration::from_secs(1);
+/// How long a daemon has somebody at most wait for a directory who isn't to wait for it: as long as it
+/// usually takes, several times over, and on a busy machine that is a second.
+const A_MOMENT: Duration = Duration::from_secs(1);
 /// How long a trouble is looked at, in seconds: longer than a lookup may take.
 const WHILE: u64 = 7;
 
@@ -106,7 +109,8 @@ modes! { caching:
             trouble.begin(&mut host);
             let pace = Pace::of(&host, WHILE, "groups lea");
             assert_eq!(pace.answers, ["1"]);
-            assert!(pace.longest < AT_ONCE, "{trouble:?}: {pace:?}");
+            assert!(pace.longest < A_MOMENT + SLACK, "{trouble:?}: {pace:?}");
+            assert!(pace.median < AT_ONCE, "{trouble:?}: {pace:?}");
         });
     }
 
@@ -117,7 +121,8 @@ modes! { caching:
             trouble.begin(&mut host);
             let pace = Pace::of(&host, WHILE, "groups lou");
             assert_eq!(pace.answers, ["1"]);
-            assert!(pace.longest < AT_ONCE, "{trouble:?}: {pace:?}");
+            assert!(pace.longest < A_MOMENT + SLACK, "{trouble:?}: {pace:?}");
+            assert!(pace.median < AT_ONCE, "{trouble:?}: {pace:?}");
         });
     }
 
@@ -155,6 +160,26 @@ modes! { caching:
             assert!(took < BACK, "{trouble:?}: {took:?}\n{}", host.log().join("\n"));
         });
     }
+}
+
+/// An answer takes half a second, longer than is usual; that somebody is in no group counts for one.
+#[test]
+fn who_was_just_put_into_a_group_is_in_it_over_a_slow_line() {
+    let people = people().people(guests()).group("new", 20_003, std::iter::empty());
+    let mut host = install(
+        Host::new()
+            .directory(people)
+            .relay("127.0.0.9")
+            .uri("\"ldap://127.0.0.9\"")
+            .cache("mode = \"on-demand\"\nnegative_lifetime = 1\npush = false\nrefresh = 3600\n")
+            .start(),
+    );
+    assert_eq!(probe(&host, ["groups guest0"]), ["1"]);
+    host.relay().delay(Duration::from_millis(250));
+    let group = format!("cn=new,ou=groups,{BASE}");
+    host.directory().replace(&group, "memberUid", &["guest0"]);
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(probe(&host, ["groups guest0"]), ["1 20003"]);
 }
 
 /// The first login finds out, in a second or so; then the second server is the

@@ -7,8 +7,9 @@
 //! with everything else.
 //!
 //! There is room for so many. When it is used up, or if an entry doesn't show its id, what is
-//! noted isn't all, and who is gone may be anybody. Then whoever asks lets go of
-//! everything that is kept, and the noting begins anew.
+//! noted isn't all, and who is gone or has changed may be anybody. Then whoever asks lets go of
+//! everything that is kept, and the noting begins anew. Where the reader can't see ids that is so
+//! with each change: it should see them.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -42,10 +43,11 @@ impl Numbers {
     }
 
     fn note(&self, map: Map, id: Option<EntryId>, number: u32) {
-        self.with(|all, most| match id {
+        let seen = id.map(|id| (is_user(map), id, number));
+        self.with(|all, most| match seen {
             Some(_) if all.is_incomplete => {}
-            Some(id) if all.seen.len() < most => {
-                all.seen.insert((is_user(map), id, number));
+            Some(seen) if all.seen.len() < most || all.seen.contains(&seen) => {
+                all.seen.insert(seen);
             }
             _ => *all = All { is_incomplete: true, ..All::default() },
         });
@@ -133,6 +135,16 @@ mod tests {
         numbers.with(|all, _| *all = All::default());
         note(&numbers, Map::Users, 0, 1000);
         assert_eq!(numbers.of(Map::Users, EntryId(0)), Some(vec![1000]));
+    }
+
+    #[test]
+    fn who_is_seen_again_takes_no_room() {
+        let numbers = numbers(2);
+        (0..2).for_each(|id| note(&numbers, Map::Users, id, 1000));
+        note(&numbers, Map::Users, 1, 1000);
+        assert_eq!(numbers.of(Map::Users, EntryId(0)), Some(vec![1000]));
+        note(&numbers, Map::Users, 1, 1001);
+        assert_eq!(numbers.of(Map::Users, EntryId(0)), None);
     }
 
     #[test]

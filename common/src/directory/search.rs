@@ -4,6 +4,7 @@ use super::{Directory, found};
 use crate::config::Scope;
 use crate::deadline::Deadline;
 use crate::ldap::LdapError;
+use crate::ldap::error::{BUSY, UNAVAILABLE};
 use crate::ldap::filter::Filter;
 use crate::ldap::pool::{Attended, Purpose};
 use crate::ldap::search::{self, Entry, Search};
@@ -41,7 +42,8 @@ impl Directory {
 
     /// Runs a search on a kept connection. If that turns out to be closed it is
     /// run once more on another. So it is, beside the first, if nobody answers there, or if
-    /// the server stays silent for half of the time left while there are others.
+    /// the server stays silent for half of the time left while there are others. Of the two, the
+    /// first answer counts; an error that is none counts only when there is no other.
     pub(super) async fn search(
         &self,
         search: Search<'_>,
@@ -67,12 +69,14 @@ impl Directory {
         }
         let mut again = Box::pin(self.search_again(search, purpose, deadline));
         tokio::select! {
-            result = first => match result {
-                Err(LdapError::TimedOut) => again.await,
-                Err(error) if error.ends_a_connection() => again.await,
+            result = &mut first => match result {
+                Err(error) if !is_answer(&error) => again.await,
                 result => result,
             },
-            result = &mut again => result,
+            result = &mut again => match result {
+                Err(error) if !is_answer(&error) => first.await,
+                result => result,
+            },
         }
     }
 
@@ -89,5 +93,37 @@ impl Directory {
             self.pool.fell_silent(&place.connection, left);
         }
         result
+    }
+}
+
+/// Whether a server has answered with this, so that another one need not be waited for.
+fn is_answer(error: &LdapError) -> bool {
+    match error {
+        LdapError::Result(code, _) => ![BUSY, UNAVAILABLE].contains(code),
+        LdapError::TooMany(_) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_server_says_of_a_question_answers_it() {
+        for code in [4, 10, 32, 50] {
+            assert!(is_answer(&LdapError::Result(code, String::new())), "{code}");
+        }
+        for error in [
+            LdapError::Connect(String::new()),
+            LdapError::Broken(""),
+            LdapError::Down(String::new()),
+            LdapError::ReaderRefused(String::new()),
+            LdapError::Result(UNAVAILABLE, String::new()),
+            LdapError::Busy,
+            LdapError::TimedOut,
+        ] {
+            assert!(!is_answer(&error), "{error:?}");
+        }
     }
 }

@@ -45,6 +45,7 @@ use crate::deadline::Deadline;
 use crate::ldap::LdapError;
 use crate::ldap::connect::Connection;
 use crate::ldap::content_sync::REQUEST;
+use crate::ldap::error::{BUSY, UNAVAILABLE};
 use crate::ldap::filter::Filter;
 use crate::ldap::pool::Purpose;
 use crate::ldap::search::{self, Entry, Search};
@@ -60,6 +61,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// After so much silence a server is asked whether it is there; so long it has to answer.
 const PROBE: Patience =
     Patience { silence: Duration::from_secs(30), answer: Duration::from_secs(10) };
+
+/// What is said of a server that [`Directory::supports_push`] says no to.
+pub const TELLS_NOTHING: &str = "the server doesn't tell changes (RFC 4533; OpenLDAP: syncprov)";
 
 /// A place in the history of a server's content, which only servers understand.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -263,26 +267,27 @@ impl Directory {
         end.map_or(Ok(()), |end| Err(telling.why(end)))
     }
 
-    /// Tells which entries there are on this server, and none of another one's.
+    /// Tells which entries there are on this server. When another one has answered it fails before
+    /// that was all, and nothing follows from what was told.
     async fn tell_ids<T>(
         &self,
         (map, server): (Map, usize),
         to: &Sender<Vec<News<T>>>,
     ) -> Result<(), LdapError> {
         let (sender, mut batches) = mpsc::channel::<Vec<Seen>>(1);
-        let gather = async {
-            let mut ids = Vec::new();
+        let pass_on = async move {
             while let Some(batch) = batches.recv().await {
-                ids.extend(batch.iter().map(|seen| seen.id));
+                let ids = batch.iter().map(|seen| seen.id).collect();
+                if to.send(vec![News::Present(ids)]).await.is_err() {
+                    return;
+                }
             }
-            ids
         };
-        let (read, ids) = tokio::join!(self.ids(map, PATIENCE, sender), gather);
+        let (read, ()) = tokio::join!(self.ids(map, PATIENCE, sender), pass_on);
         if read?.server != server {
             return Err(LdapError::Connect("another server has taken over".into()));
         }
-        let told = to.send(vec![News::Present(ids)]).await;
-        told.map_err(|_| LdapError::Protocol("nobody wants the rest"))
+        Ok(())
     }
 }
 
@@ -319,10 +324,7 @@ impl Origin {
             return Ok(Self { is_openldap, base: None });
         }
         let search = Search { base, scope, filter, attributes: &sync::IDS, limit: 1 };
-        let base = match search::run(connection, search, deadline).await {
-            Err(error) if error.is_no_such_object() => None,
-            entries => entries?.first().and_then(sync::own_id),
-        };
+        let base = id_of_base(search::run(connection, search, deadline).await)?;
         Ok(Self { is_openldap, base })
     }
 
@@ -332,5 +334,30 @@ impl Origin {
             [b"rid=".as_slice(), b"csn="].iter().any(|it| cookie.bytes.starts_with(it));
         let is_another = self.base.zip(cookie.base).is_some_and(|(now, then)| now.0 != then);
         self.is_openldap == is_openldaps && !is_another
+    }
+}
+
+/// `None`: there is no such entry, or this identity may not read it.
+fn id_of_base(entries: Result<Vec<Entry>, LdapError>) -> Result<Option<EntryId>, LdapError> {
+    match entries {
+        Err(LdapError::Result(code, _)) if ![BUSY, UNAVAILABLE].contains(&code) => Ok(None),
+        entries => Ok(entries?.first().and_then(sync::own_id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_that_may_not_be_read_is_no_reason_against_a_subscription() {
+        for code in [10, 32, 50] {
+            let refused = Err(LdapError::Result(code, String::new()));
+            assert_eq!(id_of_base(refused), Ok(None), "{code}");
+        }
+        assert!(id_of_base(Err(LdapError::Result(BUSY, String::new()))).is_err());
+        assert!(id_of_base(Err(LdapError::TimedOut)).is_err());
+        let id: &[(&str, &[&str])] = &[("entryUUID", &["6ba7b810-9dad-11d1-80b4-00C04FD430c8"])];
+        assert!(id_of_base(Ok(vec![Entry::of("dc=x", id)])).unwrap().is_some());
     }
 }

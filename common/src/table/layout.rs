@@ -26,7 +26,8 @@
 //! 19      words of the heap that nothing leads to any more
 //! 20      slots in use (including those whose key is gone)
 //! 21      users, groups (32 bits each) that an enumeration gives
-//! 22      1: it was complete once, and nothing was left out since
+//! 22      1: it was complete once, nothing was left out since, and whoever keeps it means to have
+//!         everything again: it isn't kept on demand
 //! 512     index: one word a slot
 //!           bits  0..32  tag: 3 bits class of the key, 29 bits of its hash
 //!           bits 32..64  offset of a record or link; 1: the key is gone

@@ -9,6 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::layout::{Class, HEADER_WORDS, Key, Kind, NO_GIDS, PASSWORD_BYTES, high, low, words};
 use crate::account::{AbsolutePath, Field, Gid, Group, Members, Name, Uid, User};
 
+mod gids;
+
+pub use gids::Gids;
+
 /// A record claims to be longer than the file: it is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
@@ -363,60 +367,5 @@ impl<'a> GroupRecord<'a> {
         let members = Members::try_from(members).ok()?;
         let name = Name::parse(text.split('\0').next()?).ok()?;
         Some(Group { name, gid: Gid::new(self.gid).ok()?, members })
-    }
-}
-
-/// The ids of the groups that somebody is in.
-#[derive(Clone, Copy, Debug)]
-pub struct Gids<'a> {
-    words: &'a [AtomicU64],
-    count: usize,
-}
-
-impl<'a> Gids<'a> {
-    pub(super) fn of(record: Record<'a>) -> Option<Self> {
-        if record.kind() != Some(Kind::Gids) {
-            return None;
-        }
-        let count = low(record.word(1)?) as usize;
-        Self::new(record, record.text_at() + words(record.name_length() + 1), count)
-    }
-
-    fn new(record: Record<'a>, from: usize, count: usize) -> Option<Self> {
-        let words = record.words.get(from..)?.get(..count.div_ceil(2))?;
-        Some(Self { words, count })
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.count
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// Copies the ids to as many places, as the file has them: the caller looks for
-    /// those that the system uses itself. Two at a time, so that this costs what a copy costs.
-    pub fn copy(&self, to: &mut [MaybeUninit<u32>]) {
-        let (pairs, last) = to.as_chunks_mut::<2>();
-        for ([first, second], word) in pairs.iter_mut().zip(self.words) {
-            let word = word.load(Ordering::Relaxed);
-            first.write(low(word));
-            second.write(high(word));
-        }
-        for (to, id) in last.iter_mut().zip(self.words.last()) {
-            to.write(low(id.load(Ordering::Relaxed)));
-        }
-    }
-
-    /// The ids, without those that the system uses itself.
-    pub fn iter(&self) -> impl Iterator<Item = u32> + use<'a> {
-        let ids = self.words.iter().flat_map(|word| {
-            let word = word.load(Ordering::Relaxed);
-            [low(word), high(word)]
-        });
-        ids.take(self.count).filter(|id| Gid::new(*id).is_ok())
     }
 }

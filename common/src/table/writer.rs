@@ -17,10 +17,10 @@
 //! | `writer/change.rs` | a change, as the daemon makes it |
 //! | `writer/encode.rs` | facts as words |
 //! | `writer/rebuild.rs` | a table of what is in another one |
+//! | `writer/draft.rs` | a table that will take another one's place |
 //! | `writer/place.rs` | files that take another one's place |
 //! | `writer/file.rs` | memory |
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +30,7 @@ use crate::account::{Gid, Group, User};
 use crate::table::{Found, Key, Now, Table};
 
 mod change;
+mod draft;
 mod encode;
 #[allow(unsafe_code)] // FFI: mmap
 mod file;
@@ -40,9 +41,10 @@ mod sheet;
 pub use change::Change;
 pub use file::Memory;
 
-use super::layout::{MAX_WORDS, header};
+use super::layout::header;
+use draft::Draft;
 use place::{Identity, Temporary};
-use rebuild::{Kept, MORE_WORDS, NoCopy, Size};
+use rebuild::{Kept, MORE_WORDS, Size};
 use sheet::Sheet;
 
 /// What a key leads to.
@@ -114,13 +116,6 @@ pub struct Writer {
     /// The table in which the pending change goes on, if the first one has no room for it.
     draft: Option<Draft>,
     retired: bool,
-}
-
-/// A table that will take another one's place.
-#[derive(Debug)]
-struct Draft {
-    sheet: Sheet,
-    temporary: Option<Temporary>,
 }
 
 impl Writer {
@@ -198,6 +193,13 @@ impl Writer {
     /// made of such a one, without what can be read anew.
     pub fn had_everything(&mut self) {
         self.sheet.had_everything();
+    }
+
+    /// Says that something is left out, or may come to be missing: neither is the table complete until the
+    /// next beat says so, nor does it say any more that it had everything once. To be said before
+    /// readers can see what it is about.
+    pub fn leaves_out(&mut self) {
+        self.sheet.is_incomplete();
     }
 
     /// What readers see.
@@ -350,48 +352,4 @@ impl Writer {
 /// A heap with a little spare room.
 fn fresh_heap(words: usize) -> usize {
     words.saturating_add(words / 10)
-}
-
-impl Draft {
-    /// An empty table.
-    fn new(path: Option<&Path>, size: Size) -> io::Result<Self> {
-        if size.words > MAX_WORDS {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too large for a table"));
-        }
-        let (memory, temporary) = match path {
-            None => (Memory::own(size.words), None),
-            Some(path) => {
-                let mut temporary = Temporary::create(path)?;
-                temporary.allocate(size.words as u64 * 8)?;
-                (Memory::map(temporary.file(), size.words)?, Some(temporary))
-            }
-        };
-        // Whoever may write to the directory doesn't know where a name will be put.
-        let seed = RandomState::new().build_hasher().finish();
-        Ok(Self { sheet: Sheet::new(memory, seed, size.slots), temporary })
-    }
-
-    /// A table with what was kept of another one.
-    fn of(path: Option<&Path>, from: &Sheet, kept: &Kept, mut size: Size) -> io::Result<Self> {
-        loop {
-            let mut draft = Self::new(path, size)?;
-            match kept.copy(from, &mut draft.sheet) {
-                Ok(()) => {}
-                Err(NoCopy::Crowded) => {
-                    size = size.doubled();
-                    continue;
-                }
-                Err(NoCopy::Damaged) => {
-                    let what = "somebody else has written to the table";
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-                }
-            }
-            draft.sheet.settle();
-            draft.sheet.succeed(from);
-            if !kept.whole {
-                draft.sheet.is_incomplete();
-            }
-            return Ok(draft);
-        }
-    }
 }

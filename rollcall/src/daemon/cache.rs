@@ -56,7 +56,7 @@ use locals::Locals;
 use refresh::Refreshes;
 use vain::Vain;
 
-pub(super) use age::{LONG_AGO, long_gone};
+pub(super) use age::{LONG_AGO, OUTDATED, is_a_mark, long_gone};
 pub(super) use answer::Answer;
 pub(super) use asked::Asked;
 pub(super) use known::Known;
@@ -130,7 +130,7 @@ impl Cache {
             if matches!(config.mode, CacheMode::Auto | CacheMode::Replica) {
                 let copied = directories.clone();
                 Box::pin(replica::run(copied, config, Arc::clone(&table), state)).await;
-                table.run(Keeper::doubt_everything).await;
+                table.run(Keeper::begin_on_demand).await;
             }
             if config.mode != CacheMode::Off {
                 watch::run(cache, directories, config, is_first).await;

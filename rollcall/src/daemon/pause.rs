@@ -2,7 +2,8 @@
 //!
 //! A server that failed a thousand hosts at once has all of them back at once. So waits
 //! grow, they are drawn by lot, and they are forgotten only when what was tried has
-//! held: a subscription that is ended again a moment after it began is no success.
+//! held: a subscription that is ended again a moment after it began is no success. Nor is one
+//! that something on the way cuts every minute, while everything else is served: that is no outage.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -64,6 +65,8 @@ pub(super) struct Pauses {
     pub(super) reload: Pause,
     /// Most entries were gone.
     pub(super) vanished: Pause,
+    /// It couldn't be looked who is there.
+    pub(super) look: Pause,
 }
 
 impl Default for Pauses {
@@ -73,11 +76,19 @@ impl Default for Pauses {
             ended: Pause::new(FIRST_WAIT, LONGEST_WAIT),
             reload: Pause::new(SPREAD, DEAR_WAIT),
             vanished: Pause::new(FIRST_WAIT, DEAR_WAIT),
+            look: Pause::new(SPREAD, DEAR_WAIT),
         }
     }
 }
 
 impl Pauses {
+    /// How long to wait after a subscription failed: in an outage, or while its directory serves
+    /// others.
+    pub(super) fn failed(&mut self, is_outage: bool) -> Duration {
+        let pause = if is_outage { &mut self.outage } else { &mut self.ended };
+        half_drawn(pause.next())
+    }
+
     /// A subscription was in step for so long.
     pub(super) fn lived(&mut self, time: Duration) {
         if time >= REACHED {
@@ -143,6 +154,18 @@ mod tests {
         assert_eq!(pauses.outage.next(), FIRST_WAIT * 4);
         pauses.lived(REACHED);
         assert_eq!(pauses.outage.next(), FIRST_WAIT);
+    }
+
+    #[test]
+    fn a_subscription_that_is_cut_every_minute_is_tried_ever_later() {
+        let mut pauses = Pauses::default();
+        for most in [1, 2, 4, 8, 16, 32, 60, 60].map(Duration::from_secs) {
+            assert!((most / 2..=most).contains(&pauses.failed(false)), "{most:?}");
+            pauses.lived(Duration::from_secs(60));
+        }
+        assert!(pauses.failed(true) <= FIRST_WAIT, "an outage is another matter");
+        pauses.lived(SETTLED);
+        assert!(pauses.failed(false) <= FIRST_WAIT, "it lived long");
     }
 
     #[test]

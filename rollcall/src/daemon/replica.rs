@@ -194,7 +194,8 @@ impl Replica {
                     if saved.is_none() || Trouble::of(&why) == Trouble::Outage =>
                 {
                     self.failed(&why).await;
-                    let outage = Trouble::of(&why) == Trouble::Outage;
+                    let is_outage = context.directories.iter().any(|it| it.outage().is_some());
+                    let outage = Trouble::of(&why).seen(&why, is_outage, true) == Trouble::Outage;
                     wait = (wait * 2).min(if outage { LONGEST_WAIT } else { DEAR_WAIT });
                 }
                 Err(Broken::Failed(why)) if saved.is_none() => {

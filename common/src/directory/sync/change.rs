@@ -18,6 +18,7 @@ use super::super::{Directory, found};
 use crate::config::Scope;
 use crate::deadline::Deadline;
 use crate::ldap::connect::Connection;
+use crate::ldap::error::{BUSY, UNAVAILABLE};
 use crate::ldap::filter::Filter;
 use crate::ldap::pool::Purpose;
 use crate::ldap::search::{self, Entry, Search};
@@ -56,24 +57,24 @@ impl Directory {
     }
 
     /// From where a subscription goes on that tells what happens from now on. `None`: the server
-    /// doesn't say where its history stands, or that can't be read.
+    /// doesn't say where its history stands, that can't be read, or nobody knows of which of
+    /// several contexts it should be.
     ///
     /// # Errors
     /// [`LdapError`]: it couldn't be asked.
     pub async fn cookie_of_now(&self, deadline: Deadline) -> Result<Option<Cookie>, LdapError> {
-        self.base(deadline).await?;
+        match self.base(deadline).await {
+            // Both maps may have bases of their own, so this is no mistake.
+            Err(LdapError::Configuration(_)) => return Ok(None),
+            base => drop(base?),
+        }
         let Some(base) = self.base_of_changes(deadline).await else { return Ok(None) };
         let mut place = self.pool.place(Purpose::Lookup, deadline).await?;
-        match search_numbers(&mut place.connection, base, deadline).await {
-            Err(LdapError::Result(..)) => Ok(None),
-            Err(error) => {
-                if error.ends_a_connection() {
-                    place.connection.retire();
-                }
-                Err(error)
-            }
-            found => Ok(Cookie::of_numbers(&numbers(found))),
+        let found = search_numbers(&mut place.connection, base, deadline).await;
+        if found.as_ref().is_err_and(LdapError::ends_a_connection) {
+            place.connection.retire();
         }
+        cookie(found)
     }
 
     /// The same, as this connection's server says it, and from where a subscription
@@ -116,6 +117,15 @@ fn numbers(result: Result<Vec<Entry>, LdapError>) -> Vec<String> {
     numbers
 }
 
+/// A server that is busy, or not up yet, has said nothing about its history.
+fn cookie(result: Result<Vec<Entry>, LdapError>) -> Result<Option<Cookie>, LdapError> {
+    match result {
+        Err(LdapError::Result(code, _)) if ![BUSY, UNAVAILABLE].contains(&code) => Ok(None),
+        Err(error) => Err(error),
+        found => Ok(Cookie::of_numbers(&numbers(found))),
+    }
+}
+
 fn change(server: usize, numbers: &[String]) -> Option<Change> {
     let hash = || xxh3_64(numbers.join(" ").as_bytes());
     (!numbers.is_empty()).then(|| Change { server, numbers: hash() })
@@ -145,6 +155,17 @@ mod tests {
         assert_eq!(answered(Ok(Vec::new())), None);
         assert_eq!(answered(Err(LdapError::Result(50, String::new()))), None);
         assert_eq!(answered(Err(LdapError::Configuration(String::new()))), None);
+    }
+
+    #[test]
+    fn a_server_that_is_busy_has_not_said_that_it_has_no_number() {
+        for code in [BUSY, UNAVAILABLE] {
+            let busy = LdapError::Result(code, String::new());
+            assert_eq!(cookie(Err(busy.clone())), Err(busy));
+        }
+        assert_eq!(cookie(Err(LdapError::Result(50, String::new()))), Ok(None));
+        assert_eq!(cookie(Err(LdapError::TimedOut)), Err(LdapError::TimedOut));
+        assert_eq!(cookie(Ok(Vec::new())), Ok(None));
     }
 
     #[test]

@@ -34,15 +34,17 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{self, Relaxed, Release};
 
+use super::encode;
 use super::file::Memory;
-use super::{Heartbeat, encode};
-use crate::table::Now;
 use crate::table::layout::{
     Class, GONE, HEADER_WORDS, Key, Kind, MAGIC, MAX_PROBE, VERSION, first_slot, header, high, low,
     pair,
 };
 use crate::table::reader::{Table, View};
 use crate::table::records::Record;
+
+mod times;
+mod waste;
 
 /// The most slots between where a probe begins and where a key is put: readers stop
 /// at [`MAX_PROBE`], and an index where it takes so long is too full.
@@ -384,81 +386,5 @@ impl Sheet {
     pub(super) fn set_expiry(&self, offset: u32, expires: u32) {
         let at = offset as usize;
         self.set(at, pair(low(self.get(at)), expires));
-    }
-
-    /// How many words of these records nothing leads to any more. A record that only other
-    /// names lead to is taken for dead: then the table is built anew too early.
-    fn dead(&self, mut left: Vec<u32>) -> usize {
-        let aliased: Vec<u32> = left.iter().filter_map(|offset| self.target(*offset)).collect();
-        left.extend(aliased);
-        left.sort_unstable();
-        left.dedup();
-        let dead = left.into_iter().filter(|offset| !self.is_found(*offset));
-        dead.filter_map(|offset| self.record(offset)?.length()).sum()
-    }
-
-    /// Where an alias leads.
-    pub(super) fn target(&self, offset: u32) -> Option<u32> {
-        let record = self.record(offset).filter(|record| record.kind() == Some(Kind::Alias))?;
-        record.word(1).map(low)
-    }
-
-    fn is_found(&self, offset: u32) -> bool {
-        let mut name = [0; 255];
-        let Some(record) = self.record(offset) else { return false };
-        let id = record.word(1).map_or(0, low);
-        let Some(name) = record.name(&mut name) else { return false };
-        let keys = [
-            Key::UserName(name),
-            Key::GroupName(name),
-            Key::GidsOf(name),
-            Key::Uid(id),
-            Key::Gid(id),
-        ];
-        keys.into_iter().any(|key| record.has_key(key) && self.find(key) == offset)
-    }
-
-    /// Writes the times into the header.
-    pub(super) fn beat(&self, times: Heartbeat) {
-        self.set(header::HEARD, times.heard);
-        self.set(header::MAX_STALE, times.max_stale.into());
-        if times.complete_until > Now(0) {
-            self.had_everything();
-        }
-        // Whoever sees that it is complete sees everything.
-        self.store(header::COMPLETE_UNTIL, times.complete_until.0.into(), Release);
-        self.store(header::ALIVE_UNTIL, times.alive_until.0.into(), Release);
-    }
-
-    /// Takes over the times and the number of the last change.
-    pub(super) fn succeed(&self, old: &Self) {
-        let words = [header::HEARD, header::MAX_STALE, header::COMPLETE_UNTIL, header::CHANGE];
-        for at in words.into_iter().chain([header::HAD_EVERYTHING, header::ALIVE_UNTIL]) {
-            self.set(at, old.get(at));
-        }
-    }
-
-    /// Says that something is left out.
-    pub(super) fn is_incomplete(&self) {
-        self.set(header::COMPLETE_UNTIL, 0);
-        self.set(header::HAD_EVERYTHING, 0);
-    }
-
-    /// Says that everything was in here once.
-    pub(super) fn had_everything(&self) {
-        self.set(header::HAD_EVERYTHING, 1);
-    }
-
-    /// Tells readers to look for another table.
-    pub(super) fn retire(&self) {
-        self.store(header::ALIVE_UNTIL, 0, Release);
-    }
-
-    fn write_counts(&self) {
-        let counts = self.counts;
-        self.set(header::USED, counts.used as u64);
-        self.set(header::DEAD, counts.dead as u64);
-        self.set(header::SLOTS_USED, counts.slots as u64);
-        self.set(header::ENTRIES, pair(counts.users, counts.groups));
     }
 }

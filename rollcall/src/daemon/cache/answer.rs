@@ -74,18 +74,34 @@ impl Cache {
             }
             Verdict::Overdue(known) => {
                 let patience = self.patience();
-                self.renew(peer, asked, known, table, patience, deadline).await
+                self.renew(peer, asked, Some(known), table, patience, deadline).await
             }
             Verdict::Doubted(known) => {
                 let patience = LONGEST_PATIENCE;
                 self.renew(peer, asked, Some(known), table, patience, deadline).await
             }
-            Verdict::Ask if self.is_about_a_local_user(&asked) => {
+            Verdict::Ask(None) if self.is_about_a_local_user(&asked) => {
                 let patience = self.patience();
                 self.renew(peer, asked, None, table, patience, deadline).await
             }
-            Verdict::Ask => self.search(peer, asked, table, deadline).await,
+            Verdict::Ask(old) => {
+                let answer = self.search(peer, asked, table, deadline).await;
+                self.or_old(answer, old)
+            }
         }
+    }
+
+    /// The old answer, if there is one, where the directory couldn't be asked.
+    fn or_old(&self, answer: Answer, old: Option<Known>) -> Answer {
+        match old {
+            Some(old) if matches!(answer.response, Response::Unavailable(_)) => self.hit(old),
+            _ => answer,
+        }
+    }
+
+    /// Whether nobody answered, and it isn't known why: who comes next shouldn't find that out anew.
+    fn is_left_without_answer(&self, answer: &Answer) -> bool {
+        matches!(answer.response, Response::Unavailable(_)) && self.service.outage().is_none()
     }
 
     fn is_about_a_local_user(&self, asked: &Asked) -> bool {
@@ -137,9 +153,9 @@ impl Cache {
             Some((known, complete, heard)) => {
                 let silent = wall().saturating_sub(heard.max(self.heard()));
                 let unheard = if complete { 0 } else { silent };
-                judge(asked, known, now, unheard, &self.config)
+                judge(known, now, unheard, &self.config)
             }
-            None => Verdict::Ask,
+            None => Verdict::Ask(None),
         }
     }
 
@@ -186,11 +202,9 @@ impl Cache {
         }
         let search = self.search(peer, asked.clone(), table, deadline);
         match tokio::time::timeout(patience, search).await {
-            Ok(answer) if matches!(answer.response, Response::Unavailable(_)) => {
-                old.map_or(answer, |old| self.hit(old))
-            }
-            Ok(answer) => answer,
-            Err(_) => {
+            Ok(answer) if !self.is_left_without_answer(&answer) => self.or_old(answer, old),
+            // The search may have ended just before its time was over.
+            _ => {
                 self.refresh(asked);
                 give(old)
             }

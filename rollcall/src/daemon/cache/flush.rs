@@ -1,7 +1,8 @@
 //! Makes lookups see the directory as it is.
 //!
-//! On demand, what is known is let go of, and who asks next asks the directory. A replica
-//! reads everything anew.
+//! On demand, what is known of somebody is let go of, and everything, where that is flushed, is
+//! kept for the case that nobody can be asked (`OUTDATED` in `age.rs`). Who asks next asks the directory, and
+//! waits for it as long as a lookup may take. A replica reads everything anew.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,10 +12,11 @@ use common::deadline::Deadline;
 use common::directory::sync::GroupEntry;
 use common::handle::Peer;
 use common::protocol::{Flush, Phase, Refused, Response, Unavailable};
-use common::table::Found;
 use common::table::writer::Change;
+use common::table::{Found, Now};
 
-use super::{Asked, Cache, Known, LONG_AGO};
+use super::age::heard_at;
+use super::{Asked, Cache, Known, LONG_AGO, OUTDATED};
 use crate::daemon::table::{Keeper, TableThread};
 
 /// How often a flush is tried while the replica ends or begins anew.
@@ -90,7 +92,7 @@ impl Cache {
 impl Keeper {
     /// Lets go of what was flushed, and says whether it could: while a replica keeps the table,
     /// nothing is let go of, and the replica has to read everything anew instead.
-    pub(super) fn flush(&mut self, flush: &Flush) -> bool {
+    pub(in crate::daemon) fn flush(&mut self, flush: &Flush) -> bool {
         self.outdate();
         if self.population.is_some() {
             return false;
@@ -98,7 +100,7 @@ impl Keeper {
         match flush {
             Flush::User(name) => self.forget_user(name),
             Flush::Group(name) => self.forget_group(name),
-            Flush::All => self.doubt_everything(),
+            Flush::All => self.outdate_everything(),
             Flush::Offline => {}
         }
         true
@@ -121,7 +123,7 @@ impl Keeper {
         } || own.contains(asked));
     }
 
-    /// Doubts what is known of users who were changed or added, of these names and ids, under
+    /// Outdates what is known of users who were changed or added, of these names and ids, under
     /// each name and id. Their groups are news of their own.
     pub(super) fn doubt_users(&mut self, names: BTreeSet<Name>, uids: BTreeSet<Uid>) {
         self.see_to_the_memory();
@@ -143,7 +145,7 @@ impl Keeper {
         // Another name of the same id may lead to yet another id, and so on.
         loop {
             let before = (uids.len(), names.len());
-            self.for_each(|asked, known| {
+            self.for_each(|asked, known, _| {
                 let Known::User(user) = known else { return };
                 let by = match asked {
                     Asked::UserByName(by) => Some(by),
@@ -170,7 +172,7 @@ impl Keeper {
         self.see_to_the_memory();
         let own = Asked::GroupByName(name.clone());
         let mut gids = BTreeSet::new();
-        self.for_each(|asked, known| match known {
+        self.for_each(|asked, known, _| match known {
             Known::Group(group) if group.name == *name || *asked == own => {
                 gids.insert(group.gid);
             }
@@ -183,7 +185,7 @@ impl Keeper {
         } || *asked == own);
     }
 
-    /// Doubts what is known of groups that have changed, under each name and id, and the lists of
+    /// Outdates what is known of groups that have changed, under each name and id, and the lists of
     /// groups that say otherwise about who is in them. `old` are the ids that they had, or that
     /// groups have had that are gone.
     pub(super) fn doubt_groups(&mut self, changed: &[GroupEntry], mut old: BTreeSet<Gid>) {
@@ -195,7 +197,7 @@ impl Keeper {
             names.extend(entry.names.iter().chain(&entry.name).cloned());
         }
         // A group that was known by another id.
-        self.for_each(|asked, known| {
+        self.for_each(|asked, known, _| {
             let Known::Group(group) = known else { return };
             let by = matches!(asked, Asked::GroupByName(by) if names.contains(by));
             if by || names.contains(&group.name) {
@@ -223,40 +225,67 @@ impl Keeper {
         });
     }
 
-    fn for_each(&self, mut each: impl FnMut(&Asked, &Known)) {
+    fn for_each(&self, mut each: impl FnMut(&Asked, &Known, u32)) {
         let Some(writer) = &self.writer else { return };
-        writer.table().entries(|key, found: Found<'_>, _| {
+        writer.table().entries(|key, found: Found<'_>, expires| {
             if let (Some(asked), Some(known)) = (Asked::of_key(key), Known::of_found(&found)) {
-                each(&asked, &known);
+                each(&asked, &known, expires);
             }
         });
     }
 
     /// Lets go of answers for good.
     fn forget(&mut self, which: impl Fn(&Asked, &Known) -> bool) {
-        self.change(which, |change, asked, _| change.remove(asked.key()));
+        let all = self.all(|asked, known, _| which(asked, known));
+        if let Some(writer) = &mut self.writer
+            && all.iter().any(|(_, known)| !known.is_absent())
+        {
+            writer.leaves_out();
+        }
+        self.change(&all, |change, asked, _| change.remove(asked.key()));
     }
 
     /// Makes answers ones that count only when nobody can be asked.
     fn doubt(&mut self, which: impl Fn(&Asked, &Known) -> bool) {
-        self.change(which, |change, asked, known| match known {
+        let all = self.all(|asked, known, _| which(asked, known));
+        self.mark(&all, OUTDATED);
+    }
+
+    /// Doubts what was learned up to this moment, since the daemon's start. What was known before
+    /// that is doubted already.
+    pub(super) fn doubt_what_was_learned(&mut self, until: Now) {
+        let Some(cache) = self.cache else { return };
+        self.see_to_the_memory();
+        let heard = |known: &Known, expires| heard_at(known, expires, &cache);
+        let all = self.all(|_, known, expires| heard(known, expires).is_some_and(|at| at <= until));
+        self.mark(&all, LONG_AGO);
+    }
+
+    /// Gives answers this mark, and lets go of absences.
+    fn mark(&mut self, all: &[(Asked, Known)], mark: u32) {
+        self.change(all, |change, asked, known| match known {
             Known::Absent => change.remove(asked.key()),
-            known => change.put(known.fact(), &[asked.key()], LONG_AGO),
+            known => change.put(known.fact(), &[asked.key()], mark),
         });
+    }
+
+    /// Those answers of which this is true; it is told when they expire, too.
+    fn all(&self, which: impl Fn(&Asked, &Known, u32) -> bool) -> Vec<(Asked, Known)> {
+        let mut all = Vec::new();
+        self.for_each(|asked, known, expires| {
+            if which(asked, known, expires) {
+                all.push((asked.clone(), known.clone()));
+            }
+        });
+        all
     }
 
     fn change(
         &mut self,
-        which: impl Fn(&Asked, &Known) -> bool,
+        all: &[(Asked, Known)],
         how: impl Fn(&mut Change<'_>, &Asked, &Known) -> io::Result<()>,
     ) {
         self.outdate();
-        let mut all = Vec::new();
-        self.for_each(|asked, known| {
-            if which(asked, known) {
-                all.push((asked.clone(), known.clone()));
-            }
-        });
         let Some(writer) = &mut self.writer else { return };
         let mut change = writer.change();
         let done = all.iter().try_for_each(|(asked, known)| how(&mut change, asked, known));

@@ -7,7 +7,7 @@ use common::config::CacheConfig;
 use common::table::writer::Writer;
 use common::table::{Found, Now, View};
 
-use super::age::{LONG_AGO, expires, heard_at, long_gone};
+use super::age::{expires, heard_at, is_a_mark, long_gone};
 use super::contradictions::{Names, contradicted};
 use super::room::Leaving;
 use super::vain::is_kept_here;
@@ -99,7 +99,7 @@ impl Keeper {
         let forgotten = long_gone(cache, now);
         let mut is_any_gone = false;
         writer.table().entries(|_, what, expires| match what {
-            _ if expires < forgotten && expires != LONG_AGO => is_any_gone = true,
+            _ if expires < forgotten && !is_a_mark(expires) => is_any_gone = true,
             Found::Absent => absent.push(expires),
             _ => found.push(expires),
         });
@@ -109,7 +109,7 @@ impl Keeper {
         if is_any_gone || !absent_leave.is_none() || !found_leave.is_none() {
             let (mut absent_leave, mut found_leave) = (absent_leave, found_leave);
             let rebuilt = writer.rebuild(|_, what, expires| match what {
-                _ if expires < forgotten && expires != LONG_AGO => false,
+                _ if expires < forgotten && !is_a_mark(expires) => false,
                 Found::Absent => !absent_leave.leaves(expires),
                 _ => !found_leave.leaves(expires),
             });
@@ -148,6 +148,10 @@ fn write(
     let is_for_now = known.is_absent() && cache.negative_lifetime.is_zero();
     let keep = !is_disputed && !is_for_now && !is_kept_here(asked, known);
 
+    let is_old_lost = !keep && old.as_ref().is_some_and(|(old, _)| !old.is_absent());
+    if is_old_lost || gone.iter().filter_map(&look).any(|(known, _)| !known.is_absent()) {
+        writer.leaves_out();
+    }
     let mut change = writer.change();
     for key in &gone {
         change.remove(key.key())?;

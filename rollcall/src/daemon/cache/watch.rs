@@ -2,30 +2,35 @@
 //!
 //! A server that tells changes as they happen (RFC 4533), and says where its history stands, is
 //! asked for all that happens from now on: no entry comes that isn't changed, and one that is
-//! costs a message, whether it is kept here or not. What is kept of it is doubted: it counts only
+//! costs a message, whether it is kept here or not. What is kept of it is outdated (`age.rs`): it counts only
 //! while nobody can be asked, and who asks next asks the directory.
 //!
-//! | what is told | what is doubted |
+//! | what is told | what is outdated |
 //! |---|---|
-//! | a user is added or changed | the user under each name and id, and that there is no such user |
-//! | a group is added or changed | the group, and the lists of groups that say otherwise about a member |
+//! | a user is added or changed | the user under each name and id, old ones included, and that there is no such user |
+//! | a group is added or changed | the group, under its old id as well, and the lists of groups that say otherwise about a member |
 //! | somebody is gone, or can't be read any more | the user or group that had this id when it was looked up; nobody, if nobody was looked up; everything, if that isn't known |
 //!
 //! Of who is gone only the entry's id is told, so lookups note the ids of the entries that they
 //! see (`common/src/directory/numbers.rs`). By that id a user is found, too, whose name and
 //! uid change at once. Nothing is kept of an entry that isn't noted: a lookup that has seen it
-//! but hasn't noted it yet is one whose answer is worth nothing once the news are in.
+//! but hasn't noted it yet is one whose answer is worth nothing once the news are in. Where entries
+//! don't show their ids nobody knows whom a change is about, so each one outdates everything.
 //!
 //! From the end of a subscription to the next one changes are missed, so everything is doubted
-//! when it begins. Not so when the first one of the daemon does, at once after the start: what was
-//! kept before that is doubted already. Where a directory has several servers, an answer may come from another one than
-//! the news, and be older: its lifetime bounds that.
+//! when it begins. When the first one of the daemon does, soon after the start, what was
+//! kept before that is doubted already, and what was learned until the server said where its history
+//! stands is doubted then: of what is asked for later no change is missed. Where a directory has
+//! several servers, an answer may come from another one than the news, and be older: its lifetime
+//! bounds that. What is only doubted may well be true, so it isn't waited for as long.
 //!
 //! Other servers are asked every `cache.refresh` seconds what was modified lately, by this host's clock
 //! and with a margin. After a time without an answer everything is doubted. That doesn't show
-//! who is gone: an answer's lifetime sees to that.
+//! who is gone: an answer's lifetime sees to that. It is done as well where a server that tells
+//! changes doesn't come to it, again and again, while it answers everything else.
 
 mod told;
+mod way;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,19 +40,23 @@ use std::time::{Duration, Instant};
 use common::config::{CacheConfig, CacheMode};
 use common::deadline::Deadline;
 use common::directory::Directory;
-use common::directory::subscribe::{News, SubscribeError};
+use common::directory::subscribe::{News, SubscribeError, TELLS_NOTHING};
 use common::directory::sync::{EntryId, Moment, Read, Stamp, UserEntry};
 use common::ldap::LdapError;
+use common::table::Now;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
 use super::Cache;
-use crate::daemon::pause::{Pauses, half_drawn, jittered, outage_ends};
+use crate::daemon::pause::{Pauses, jittered, outage_ends};
 use crate::daemon::table::Keeper;
-use told::{Heard, Told};
+use told::{Heard, Missed, Told};
+use way::Way;
 
+/// What is said of the way of choice.
+const TOLD: &str = "the server tells of changes to what is kept as they happen";
 /// Users and groups have a subscription each.
 const MAPS: usize = 2;
 /// How many batches may wait for the table.
@@ -104,35 +113,33 @@ async fn watch(
     let mut polls = 0;
     let mut known = HashSet::new();
     let mut polled = Instant::now();
+    let mut way = Way::default();
     while cache.strong_count() > 0 {
+        let mut again = None;
         if polls == 0 && config.push {
-            match hear(cache, directory, std::mem::take(&mut is_first)).await {
-                Ok(ended) => {
-                    debug!(%ended, "what is kept is not told of changes any more");
-                    if let Some(time) = ended.lived {
-                        pauses.lived(time);
-                    }
-                    match ended.why {
-                        SubscribeError::Failed(_) => {
-                            let wait = half_drawn(pauses.outage.next());
-                            let _ = timeout(wait, outage_ends(directory)).await;
-                            continue;
-                        }
-                        SubscribeError::RefreshRequired => {
-                            sleep(half_drawn(pauses.ended.next())).await;
-                            continue;
-                        }
-                        SubscribeError::Unsupported(_) => {}
-                    }
-                    info!("changes are asked for every {} s: {ended}", config.refresh.as_secs());
+            match hear(cache, directory, std::mem::take(&mut is_first), &mut way).await {
+                Ok(Ended { why: SubscribeError::Unsupported(why), .. }) => {
+                    way.is_asking(&why, config.refresh);
                 }
-                Err(why) => {
-                    info!("changes are asked for every {} s: {why}", config.refresh.as_secs());
-                }
+                Ok(ended) => again = Some(ended),
+                Err(why) => way.is_asking(why, config.refresh),
             }
         }
-        polls = (polls + 1) % UNSUPPORTED_FOR;
-        sleep(jittered(config.refresh)).await;
+        if let Some(ended) = again {
+            debug!(%ended, "what is kept is not told of changes any more");
+            if let Some(time) = ended.lived {
+                pauses.lived(time);
+            }
+            let wait = pauses.failed(directory.outage().is_some());
+            let _ = timeout(wait, outage_ends(directory)).await;
+            let is_outage = directory.outage().is_some();
+            if !is_asked_meanwhile(&ended, is_outage, polled.elapsed(), config.refresh) {
+                continue;
+            }
+        } else {
+            polls = (polls + 1) % UNSUPPORTED_FOR;
+            sleep(jittered(config.refresh)).await;
+        }
         match poll(cache, directory, config, &mut known).await {
             Ok(()) => {
                 // Changes may have come and gone out of sight.
@@ -146,6 +153,12 @@ async fn watch(
             Err(error) => debug!(%error, "what has changed can't be asked for"),
         }
     }
+}
+
+/// Whether changes are asked for before it is tried once more to be told: so it never was, while the
+/// directory serves others. `since`: when they were asked for last.
+fn is_asked_meanwhile(ended: &Ended, is_outage: bool, since: Duration, refresh: Duration) -> bool {
+    ended.lived.is_none() && !is_outage && since >= refresh
 }
 
 /// How a subscription ended.
@@ -169,11 +182,12 @@ async fn hear(
     cache: &Weak<Cache>,
     directory: &Arc<Directory>,
     is_first: bool,
+    way: &mut Way,
 ) -> Result<Ended, &'static str> {
     let failed = |error| Ended { why: SubscribeError::Failed(error), lived: None };
     match directory.supports_push(Deadline::after(PATIENCE)).await {
         Ok(true) => {}
-        Ok(false) => return Err("the server doesn't tell changes (RFC 4533; OpenLDAP: syncprov)"),
+        Ok(false) => return Err(TELLS_NOTHING),
         Err(error) => return Ok(failed(error)),
     }
     let cookie = match directory.cookie_of_now(Deadline::after(PATIENCE)).await {
@@ -181,16 +195,21 @@ async fn hear(
         Ok(None) => return Err("the server doesn't say where its history stands (contextCSN)"),
         Err(error) => return Ok(failed(error)),
     };
+    // Whoever asks later than this is told of nothing older than the cookie.
+    let missed = if is_first { Missed::Until(Now::read()) } else { Missed::Anything };
     let (users, from_users) = channel(WAITING);
     let (groups, from_groups) = channel(WAITING);
-    let begun = Begun::default();
+    let begun = Begun { is_new: !way.is(TOLD), ..Begun::default() };
     let why = tokio::select! {
         why = directory.subscribe_users(Some(cookie.clone()), users) => why,
         why = directory.subscribe_groups(Some(cookie), groups) => why,
-        () = take(cache, directory, from_users, &begun, is_first) => lost(),
-        () = take(cache, directory, from_groups, &begun, is_first) => lost(),
+        () = take(cache, directory, from_users, &begun, missed) => lost(),
+        () = take(cache, directory, from_groups, &begun, missed) => lost(),
     };
     let lived = begun.all.get().map(Instant::elapsed);
+    if lived.is_some() {
+        way.is_now(TOLD);
+    }
     Ok(Ended { why, lived })
 }
 
@@ -200,19 +219,21 @@ struct Begun {
     maps: AtomicUsize,
     /// Since when both are.
     all: OnceLock<Instant>,
+    /// Whether changes were heard of in another way before.
+    is_new: bool,
 }
 
 fn lost() -> SubscribeError {
     SubscribeError::Failed(LdapError::Protocol("nobody keeps anything any more"))
 }
 
-/// Takes what is told. Ends with the cache.
+/// Takes what is told. Ends with the cache. `missed`: what may have happened before it begins.
 async fn take<T: Heard>(
     cache: &Weak<Cache>,
     directory: &Arc<Directory>,
     mut batches: Receiver<Vec<News<T>>>,
     begun: &Begun,
-    is_first: bool,
+    missed: Missed,
 ) {
     while let Some(batch) = batches.recv().await {
         let mut told = Told::default();
@@ -221,12 +242,16 @@ async fn take<T: Heard>(
                 News::Entry(read) => told.note(read),
                 News::Gone(ids) => told.gone.extend(ids),
                 // Who isn't there isn't told.
-                News::PresentEnds => told.doubtful = true,
+                News::PresentEnds => told.missed = Missed::Anything,
                 News::Refreshed => {
-                    told.doubtful |= !is_first;
+                    told.missed = told.missed.max(missed);
                     if begun.maps.fetch_add(1, Ordering::Relaxed) + 1 == MAPS {
                         let _ = begun.all.set(Instant::now());
-                        info!("the server tells of changes to what is kept as they happen");
+                        if begun.is_new {
+                            info!("{TOLD}");
+                        } else {
+                            debug!("{TOLD}, again");
+                        }
                     }
                 }
                 News::Present(_) | News::Cookie(_) => {}
@@ -278,10 +303,10 @@ async fn sift<T: Heard>(
 }
 
 impl Cache {
-    /// Doubts what is kept of entries of a directory that have changed; everything, where it
-    /// isn't known which ones.
+    /// Outdates what is kept of entries of a directory that have changed; everything, where it
+    /// isn't known which ones. Doubts what may have changed besides.
     async fn let_go<T: Heard>(&self, directory: &Arc<Directory>, told: Told<T>) {
-        if told.changed.is_empty() && told.gone.is_empty() && !told.doubtful {
+        if told.is_nothing() {
             return;
         }
         // Who asks from now on doesn't get the answer of a search that began before.
@@ -297,6 +322,9 @@ impl Cache {
             }
             // From here on nothing is kept of what was seen before, so all that is kept is noted.
             keeper.outdate();
+            if let Missed::Until(moment) = told.missed {
+                keeper.doubt_what_was_learned(moment);
+            }
             match told.numbers(&directory) {
                 Some(numbers) if told.changed.is_empty() && numbers.is_empty() => {}
                 Some(numbers) => T::doubt(keeper, &told.changed, &numbers),
@@ -304,12 +332,36 @@ impl Cache {
                     directory.forget_numbers();
                     // What was seen and noted before that is noted no more.
                     keeper.outdate();
-                    keeper.doubt_everything();
+                    if told.missed == Missed::Anything {
+                        keeper.doubt_everything();
+                    } else {
+                        // Who is gone, or was changed, may be anybody.
+                        keeper.outdate_everything();
+                    }
+                    if !told.changed.is_empty() {
+                        T::doubt(keeper, &told.changed, &[]);
+                    }
                 }
             }
         };
         table.run(let_go).await;
         // After the table: who finds a new user by name finds the user by uid as well.
         self.vain.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_subscription_never_lives_changes_are_asked_for_as_often_as_elsewhere() {
+        let ended = |lived| Ended { why: SubscribeError::RefreshRequired, lived };
+        let refresh = Duration::from_secs(30);
+        assert!(is_asked_meanwhile(&ended(None), false, refresh, refresh));
+        assert!(!is_asked_meanwhile(&ended(None), false, refresh / 2, refresh));
+        assert!(!is_asked_meanwhile(&ended(None), true, refresh, refresh), "nobody answers");
+        let lived = ended(Some(Duration::ZERO));
+        assert!(!is_asked_meanwhile(&lived, false, refresh, refresh), "it is told soon");
     }
 }

@@ -12,7 +12,7 @@
 //! | the server refuses it | polling |
 //! | most entries are gone | polling, until that is believed or not so any more |
 //!
-//! `follow/told.rs` is the table's first column.
+//! `follow/told.rs` does what the table says, and `pause.rs` says how long to wait.
 
 mod told;
 
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::deadline::Deadline;
+use common::directory::subscribe::TELLS_NOTHING;
 use common::protocol::{Map, Way};
 use tracing::{info, warn};
 
@@ -109,8 +110,8 @@ impl Follower {
         match directory.supports_push(Deadline::after(PATIENCE)).await {
             Ok(true) => self.polled = None,
             Ok(false) => {
-                let why = "the server doesn't tell changes (RFC 4533; OpenLDAP: syncprov)";
-                self.polled = Some((why.into(), Instant::now() + jittered(UNSUPPORTED_FOR)));
+                let until = Instant::now() + jittered(UNSUPPORTED_FOR);
+                self.polled = Some((TELLS_NOTHING.into(), until));
             }
             // Whatever it is, the way that was taken will find out.
             Err(_) => {
@@ -262,19 +263,25 @@ impl Follower {
     /// It failed: from now on the directory is asked for what isn't in the table. Whether
     /// the replica was let go of, so that it is asked for everything.
     async fn failed(&mut self, why: &Failed) -> bool {
-        let trouble = Trouble::of(why);
+        let was_complete = publish::complete_for(self.context.cache.refresh);
+        let is_over = self.worked.elapsed() >= was_complete;
+        let trouble = Trouble::of(why).seen(why, self.is_outage(), is_over);
         self.context.state.failing(why.to_string());
         self.out_of_step().await;
         if self.told.replace(trouble) != Some(trouble) {
             let advice = trouble.advice();
             warn!("the copy of the directory can't be brought up to date: {why}{advice}");
         }
-        let was_complete = publish::complete_for(self.context.cache.refresh);
-        let let_go = trouble == Trouble::Unreadable && self.worked.elapsed() >= was_complete;
+        let let_go = trouble == Trouble::Unreadable && is_over;
         if let_go {
             publish::let_go(&self.context.table).await;
         }
         let_go
+    }
+
+    fn is_outage(&self) -> bool {
+        let directory = self.context.directories.get(usize::from(self.number));
+        directory.is_some_and(|directory| directory.outage().is_some())
     }
 
     /// Waits this long, or until more is asked, or until an outage is over.

@@ -80,6 +80,8 @@ pub(super) struct DirectoryReadings {
     pub(super) is_owed: bool,
     pub(super) users: Reading,
     pub(super) groups: Reading,
+    /// Since the ids were compared for the sake of a subscription.
+    looks: Pause,
 }
 
 /// What is remembered of a map.
@@ -132,6 +134,16 @@ impl DirectoryReadings {
         self.users.vanished.is_some() || self.groups.vanished.is_some()
     }
 
+    /// The ids were compared for the sake of a subscription, or that has failed.
+    pub(super) fn have_looked(&mut self, started: Instant) {
+        self.looks.begin(started);
+    }
+
+    /// How long to wait before they are once more, if at least so often.
+    pub(super) fn rest(&self, longest: Duration) -> Duration {
+        self.looks.rest(PAUSE, longest)
+    }
+
     /// The number of the last change when everything was looked at, if that was the same
     /// in both maps.
     pub(super) fn looked_at(&self) -> Option<Change> {
@@ -168,7 +180,15 @@ struct Pause(Option<(Instant, Duration)>);
 impl Pause {
     /// Whether so many times what it took has passed, or the longest time.
     fn is_over(&self, times: u32, longest: Duration) -> bool {
-        self.0.is_none_or(|(ended, took)| ended.elapsed() >= (took * times).min(longest))
+        self.rest(times, longest).is_zero()
+    }
+
+    /// How long it still is until then.
+    fn rest(&self, times: u32, longest: Duration) -> Duration {
+        let rest = |(ended, took): (Instant, Duration)| {
+            (took * times).min(longest).saturating_sub(ended.elapsed())
+        };
+        self.0.map_or(Duration::ZERO, rest)
     }
 
     fn begin(&mut self, started: Instant) {
@@ -296,7 +316,8 @@ impl Source<'_> {
         let Self { map, number, .. } = self;
         self.begin().await?;
         let (to, mut batches) = channel::<Vec<Seen>>(1);
-        let compare = async {
+        // Who asks for no more must not leave the reading waiting for room.
+        let compare = async move {
             let mut unknown = Vec::new();
             while let Some(mut batch) = batches.recv().await {
                 let see = move |population: &mut Population| {
@@ -304,6 +325,9 @@ impl Source<'_> {
                     batch
                 };
                 unknown.append(&mut self.home.work(self.table, see).await?);
+                if unknown.len() > self.most {
+                    return Err(Failed::TooMany(self.most));
+                }
             }
             Ok::<_, Failed>(unknown)
         };

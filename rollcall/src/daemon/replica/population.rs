@@ -36,6 +36,7 @@ use common::directory::sync::{EntryId, GroupEntry, Read, Seen, UserEntry};
 use common::protocol::Map;
 
 mod claims;
+mod doubles;
 mod entries;
 mod facts;
 mod names;
@@ -51,6 +52,7 @@ pub(super) use news::{Kind, NewsError};
 pub(super) use saved::{Corrupt, Place, Record};
 
 use claims::Claims;
+use doubles::Doubles;
 use entries::{Body, Entries};
 use facts::{Bytes, GroupFacts, UserFacts};
 use names::Names;
@@ -77,6 +79,7 @@ pub(in crate::daemon) struct Population {
     /// What is being told about each map.
     hearings: HashMap<Source, Hearing>,
     cookies: Cookies,
+    doubles: Doubles,
     /// What of it is on the disk.
     saved: Option<(u64, Cookies)>,
 }

@@ -178,7 +178,9 @@ impl<'a> Subscription<'a> {
             let hear = move |population: &mut Population| {
                 let before = population.changes();
                 let heard = population.hear(number, news);
-                (heard, population.entries(), population.changes() != before)
+                // What was announced counts as if it had come.
+                let entries = population.entries() + population.promised();
+                (heard, entries, population.changes() != before)
             };
             let heard = publish::apply(&self.context.table, self.home, hear).await?;
             let (heard, entries, is_new) = heard;

@@ -5,6 +5,11 @@
 //! | outage | is kept | find what is there; can't ask for the rest anyway |
 //! | a directory that answers lookups and can't be read | is let go of when completeness has ended | ask the directory |
 //! | most entries vanished | is kept until somebody insists | find what is there, ask for the rest |
+//!
+//! **Broken.** What a server says may be refused before it is read: a message of more than 64 MiB, a DN
+//! that isn't UTF-8 (`common/src/ldap/guard.rs`). That ends the connection. It may be whatever stands in
+//! the server's place for a while; but where everything else is answered, and that for longer than the
+//! replica was complete, it is one entry that can't be read.
 
 use std::io;
 
@@ -99,12 +104,21 @@ impl Trouble {
         }
     }
 
+    /// The same, knowing more: whether there is an outage of the directory, and whether
+    /// completeness has ended since this last worked.
+    pub(super) fn seen(self, why: &Failed, is_outage: bool, is_over: bool) -> Self {
+        match why {
+            Failed::Directory(LdapError::Broken(_)) if !is_outage && is_over => Self::Unreadable,
+            _ => self,
+        }
+    }
+
     /// What to do about it, for the log.
     pub(super) fn advice(self) -> &'static str {
         match self {
             Self::Unreadable => {
-                "; try a smaller page_size or higher limits for bind_dn on the server, \
-                 or set cache.mode = \"on-demand\""
+                "; try a smaller page_size or higher limits for bind_dn on the server, look for \
+                 an entry of more than 64 MiB, or set cache.mode = \"on-demand\""
             }
             Self::Outage | Self::Vanished | Self::Table => "",
         }
@@ -149,6 +163,17 @@ mod tests {
         ] {
             assert_eq!(of(error.clone()), Trouble::Unreadable, "{error:?}");
         }
+    }
+
+    #[test]
+    fn what_is_refused_for_long_while_all_else_is_answered_can_not_be_read() {
+        let why = Failed::Directory(LdapError::Broken("a DN is not UTF-8"));
+        let seen = |is_outage, is_over| Trouble::of(&why).seen(&why, is_outage, is_over);
+        assert_eq!(seen(false, true), Trouble::Unreadable);
+        assert_eq!(seen(false, false), Trouble::Outage, "it may be over soon");
+        assert_eq!(seen(true, true), Trouble::Outage);
+        let down = Failed::Directory(LdapError::Down(String::new()));
+        assert_eq!(Trouble::of(&down).seen(&down, false, true), Trouble::Outage);
     }
 
     #[test]

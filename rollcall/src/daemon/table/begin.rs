@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::Keeper;
 use super::heart::{self, leaves_room, max_stale};
-use crate::daemon::cache::{Asked, Known, LONG_AGO, long_gone};
+use crate::daemon::cache::{Asked, Known, LONG_AGO, OUTDATED, is_a_mark, long_gone};
 use crate::daemon::replica::file_beside;
 
 impl Keeper {
@@ -40,6 +40,9 @@ impl Keeper {
             || self.population.is_some()
         {
             self.doubt_everything();
+        }
+        if cache.mode == CacheMode::OnDemand {
+            self.has_not_everything();
         }
         self.beat();
         if self.writer.is_none() {
@@ -104,24 +107,47 @@ impl Keeper {
             self.heard = heart::no_later_than_now(heard);
             // The live file is of this run of the machine, the copy may be of an earlier one.
             let age = if path == self.files.live { Age::Counts } else { Age::Unknown };
-            if self.begin_with(table, age) {
+            if self.begin_with(table, age, LONG_AGO) {
                 info!("what {} knows is there in case of an outage", path.display());
                 return;
             }
         }
     }
 
-    /// Makes all answers ones that count only when nobody can be asked.
+    /// Makes all answers ones that may be wrong: the directory has the word, if it says anything soon.
     pub(in crate::daemon) fn doubt_everything(&mut self) {
+        self.begin_anew(LONG_AGO);
+    }
+
+    /// Makes all answers ones that count only when nobody can be asked.
+    pub(in crate::daemon) fn outdate_everything(&mut self) {
+        self.begin_anew(OUTDATED);
+    }
+
+    /// Keeps what is asked for from now on, and doubts what is there.
+    pub(in crate::daemon) fn begin_on_demand(&mut self) {
+        self.doubt_everything();
+        self.has_not_everything();
+    }
+
+    /// Has the table not say any more that it had everything: those who are new in the directory
+    /// don't come into it by themselves.
+    fn has_not_everything(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.leaves_out();
+        }
+    }
+
+    fn begin_anew(&mut self, mark: u32) {
         let Some(old) = self.writer.take() else { return };
         self.give_up();
-        self.begin_with(old.table(), Age::Counts);
+        self.begin_with(old.table(), Age::Counts, mark);
         let mut old = old;
         old.retire();
     }
 
-    /// Makes a table of another one's answers, all of them expired. Whether it could.
-    fn begin_with(&mut self, old: Table<'_>, age: Age) -> bool {
+    /// Makes a table of another one's answers, all of them expired, with this mark. Whether it could.
+    fn begin_with(&mut self, old: Table<'_>, age: Age, mark: u32) -> bool {
         let forgotten = match (age, &self.cache) {
             (Age::Counts, Some(cache)) => long_gone(cache, Now::read()),
             _ => 0,
@@ -129,7 +155,7 @@ impl Keeper {
         let words = old.word(header::USED).unwrap_or(0);
         let made = leaves_room(&self.files.live, words.saturating_mul(8)).and_then(|()| {
             let mut new = Writer::create(&self.files.live, Room::default())?;
-            let is_whole = copy(old, &mut new, forgotten)?;
+            let is_whole = copy(old, &mut new, forgotten, mark)?;
             if is_whole && old.word(header::HAD_EVERYTHING) == Some(1) {
                 new.had_everything();
             }
@@ -173,14 +199,14 @@ fn is_doubtful(before: &CacheConfig, now: &CacheConfig) -> bool {
         || now.negative_lifetime < before.negative_lifetime
 }
 
-/// Copies what a table has found, as expired, but for what expired before `forgotten`; whether that
-/// was all. What a replica knew is copied as if it had been asked for: a user's groups beside
-/// the user, where a later answer replaces them.
-fn copy(old: Table<'_>, new: &mut Writer, forgotten: u32) -> std::io::Result<bool> {
+/// Copies what a table has found, with this mark, but for what expired before `forgotten`; whether that
+/// was all. What is outdated stays so. What a replica knew is copied as if it had been asked for:
+/// a user's groups beside the user, where a later answer replaces them.
+fn copy(old: Table<'_>, new: &mut Writer, forgotten: u32, mark: u32) -> std::io::Result<bool> {
     let mut change = new.change();
     let (mut failed, mut is_whole) = (None, true);
     old.entries(|key, found, expires| {
-        if expires != LONG_AGO && expires < forgotten {
+        if !is_a_mark(expires) && expires < forgotten {
             is_whole = false;
             return;
         }
@@ -189,7 +215,8 @@ fn copy(old: Table<'_>, new: &mut Writer, forgotten: u32) -> std::io::Result<boo
         if known.is_absent() {
             return;
         }
-        let mut put = |fact: Fact<'_>, key| match change.put(fact, &[key], LONG_AGO) {
+        let mark = if expires == OUTDATED { OUTDATED } else { mark };
+        let mut put = |fact: Fact<'_>, key| match change.put(fact, &[key], mark) {
             // A key that doesn't fit is noise as well.
             Err(error) if error.kind() != ErrorKind::InvalidInput => failed = Some(error),
             _ => {}

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::heart::wall;
 use super::*;
-use crate::daemon::cache::{Asked, Known};
+use crate::daemon::cache::{Asked, Known, LONG_AGO, OUTDATED};
 use crate::daemon::replica::Population;
 use common::account::{AbsolutePath, Field, Gid, Name, Uid, User};
 use common::config::{CacheConfig, CacheMode};
+use common::protocol::Flush;
 use common::table::layout::header;
 use common::table::writer::Fact;
 use common::table::{Key, NEVER, Now};
@@ -129,11 +130,84 @@ fn what_was_made_of_a_table_of_everybody_had_everybody_unless_somebody_was_left_
     assert_eq!(word(&keeper, header::HAD_EVERYTHING), 1);
     let mut change = keeper.writer.as_mut().unwrap().change();
     // Before all that counts.
-    change.put(Fact::User(&alice(), None), &[Key::Uid(2001)], 1).unwrap();
+    change.put(Fact::User(&alice(), None), &[Key::Uid(2001)], OUTDATED + 1).unwrap();
     change.commit().unwrap();
     keeper.cache.as_mut().unwrap().max_stale = Duration::ZERO;
     keeper.doubt_everything();
     assert_eq!(word(&keeper, header::HAD_EVERYTHING), 0);
+}
+
+/// A table that had everything and is a replica's no more; it lies there for the next daemon.
+fn of_a_replica_that_ended(folder: &Folder) -> Keeper {
+    let mut keeper = with_a_replica(folder);
+    keeper.complete_until = Now(NEVER);
+    keeper.beat();
+    keeper.population = None;
+    keeper.complete_until = Now(0);
+    keeper.beat();
+    assert_eq!(word(&keeper, header::HAD_EVERYTHING), 1);
+    keeper
+}
+
+const ON_DEMAND: CacheConfig = CacheConfig { mode: CacheMode::OnDemand, ..CACHE };
+
+/// Who was made since then isn't in it, and must be waited for at the next boot.
+#[test]
+fn what_is_kept_on_demand_never_had_everything() {
+    let folder = Folder::new("on-demand");
+    drop(of_a_replica_that_ended(&folder));
+    let mut next = folder.keeper();
+    next.configure(CACHE, "a".into());
+    assert_eq!(word(&next, header::HAD_EVERYTHING), 1, "a replica will have everything again");
+    drop(next);
+    let mut next = folder.keeper();
+    next.configure(ON_DEMAND, "a".into());
+    assert_eq!(word(&next, header::HAD_EVERYTHING), 0);
+    assert!(look(&next, &of_alice()).is_some(), "she is there in case of an outage");
+    next.seal_for_good();
+    let sealed = fs::read(&next.files.sealed).unwrap();
+    let at = header::HAD_EVERYTHING * 8;
+    assert_eq!(sealed[at..at + 8], [0; 8]);
+}
+
+#[test]
+fn a_reload_or_too_many_users_for_a_replica_end_what_had_everything() {
+    let folder = Folder::new("ended");
+    let mut keeper = of_a_replica_that_ended(&folder);
+    keeper.configure(ON_DEMAND, "a".into());
+    assert_eq!(word(&keeper, header::HAD_EVERYTHING), 0);
+    let folder = Folder::new("too-many");
+    let mut keeper = of_a_replica_that_ended(&folder);
+    keeper.begin_on_demand();
+    assert_eq!(word(&keeper, header::HAD_EVERYTHING), 0);
+}
+
+#[test]
+fn somebody_who_was_flushed_before_a_replica_is_ready_is_missing_in_the_table() {
+    let folder = Folder::new("flushed");
+    let mut keeper = of_a_replica_that_ended(&folder);
+    assert!(keeper.flush(&Flush::User(Name::parse("nobody-here").unwrap())));
+    assert_eq!(word(&keeper, header::HAD_EVERYTHING), 1);
+    assert!(keeper.flush(&Flush::User(alice().name)));
+    assert_eq!(word(&keeper, header::HAD_EVERYTHING), 0);
+}
+
+/// Also when the daemon is started again, or has missed something, before anybody has asked.
+#[test]
+fn what_was_flushed_stays_outdated_until_it_is_learned_anew() {
+    let folder = Folder::new("outdated");
+    let mut keeper = of_a_replica_that_ended(&folder);
+    keeper.doubt_everything();
+    assert_eq!(look(&keeper, &of_alice()).unwrap().1, LONG_AGO);
+    assert!(keeper.flush(&Flush::All));
+    assert_eq!(look(&keeper, &of_alice()).unwrap().1, OUTDATED);
+    keeper.doubt_everything();
+    assert_eq!(look(&keeper, &of_alice()).unwrap().1, OUTDATED);
+    keeper.beat();
+    drop(keeper);
+    let mut next = folder.keeper();
+    next.configure(CACHE, "a".into());
+    assert_eq!(look(&next, &of_alice()).unwrap().1, OUTDATED);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::daemon::cache::age::{LONG_AGO, OUTDATED};
 use crate::daemon::replica::Population;
 use crate::daemon::table::Files;
 use common::account::{AbsolutePath, Field, Gid, Group, Name, Uid, User};
@@ -150,6 +151,34 @@ fn a_flushed_user_is_gone_under_every_id_that_the_user_had() {
     }
     assert!(keeper.flush(&Flush::User(name("alice"))));
     assert_eq!(count(&keeper), (1, 0), "bob");
+}
+
+#[test]
+fn what_has_changed_is_outdated_and_the_rest_is_not() {
+    let mut keeper = keeper();
+    let (alice, bob) = (Asked::UserByName(name("alice")), Asked::UserByName(name("bob")));
+    learn(&mut keeper, alice.clone(), user("alice", 2001), 1000);
+    learn(&mut keeper, bob.clone(), user("bob", 2004), 1000);
+    keeper.doubt_users([name("alice")].into(), BTreeSet::new());
+    assert_eq!(get(&keeper, &alice).unwrap().1, OUTDATED);
+    assert_eq!(get(&keeper, &bob).unwrap().1, 1060);
+}
+
+/// What is learned while a server is asked where its history stands may have changed by then.
+#[test]
+fn what_was_learned_up_to_a_moment_is_doubted_and_later_answers_are_not() {
+    let mut keeper = keeper();
+    let (alice, bob) = (Asked::UserByName(name("alice")), Asked::UserByName(name("bob")));
+    learn(&mut keeper, alice.clone(), user("alice", 2001), 1000);
+    learn(&mut keeper, absent(1), Known::Absent, 1000);
+    learn(&mut keeper, bob.clone(), user("bob", 2004), 1001);
+    keeper.doubt_what_was_learned(Now(1000));
+    assert_eq!(get(&keeper, &alice).unwrap().1, LONG_AGO);
+    assert_eq!(get(&keeper, &absent(1)), None);
+    assert_eq!(get(&keeper, &bob).unwrap().1, 1061);
+    keeper.doubt_users([name("alice")].into(), BTreeSet::new());
+    keeper.doubt_what_was_learned(Now(1000));
+    assert_eq!(get(&keeper, &alice).unwrap().1, OUTDATED, "she is known to have changed");
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! What was told of entries, and which answers that are kept it makes doubtful.
+//! What was told of entries, and which answers that are kept it outdates.
 
 use common::account::{Gid, Uid};
 use common::directory::Directory;
 use common::directory::sync::{EntryId, GroupEntry, Read, UserEntry};
 use common::protocol::Map;
+use common::table::Now;
 
 use crate::daemon::table::Keeper;
 
@@ -12,7 +13,7 @@ pub(in crate::daemon::cache) trait Heard: Sized + Send + 'static {
     /// What such entries are.
     const MAP: Map;
 
-    /// Doubts what is kept of such entries, and of those that had these uids or gids.
+    /// Outdates what is kept of such entries, and of those that had these uids or gids.
     fn doubt(keeper: &mut Keeper, changed: &[Self], numbers: &[u32]);
 }
 
@@ -36,6 +37,17 @@ impl Heard for GroupEntry {
     }
 }
 
+/// Which answers may be wrong without anybody having been named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::daemon::cache) enum Missed {
+    #[default]
+    None,
+    /// Those that were learned up to then, since the daemon's start.
+    Until(Now),
+    /// All.
+    Anything,
+}
+
 /// What was told of some entries.
 pub(in crate::daemon::cache) struct Told<T> {
     pub(super) changed: Vec<T>,
@@ -43,20 +55,25 @@ pub(in crate::daemon::cache) struct Told<T> {
     of: Vec<EntryId>,
     /// Those of entries that are gone, or can't be read any more.
     pub(super) gone: Vec<EntryId>,
-    /// There may be others.
-    pub(super) doubtful: bool,
+    /// What may have happened besides.
+    pub(super) missed: Missed,
 }
 
 impl<T> Default for Told<T> {
     fn default() -> Self {
-        Self { changed: Vec::new(), of: Vec::new(), gone: Vec::new(), doubtful: false }
+        Self { changed: Vec::new(), of: Vec::new(), gone: Vec::new(), missed: Missed::None }
     }
 }
 
 impl<T> Told<T> {
     /// That anything may have happened.
     pub(super) fn anything() -> Self {
-        Self { doubtful: true, ..Self::default() }
+        Self { missed: Missed::Anything, ..Self::default() }
+    }
+
+    /// Whether nothing has happened that matters here.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.changed.is_empty() && self.gone.is_empty() && self.missed == Missed::None
     }
 
     /// Takes note of an entry that was read.
@@ -75,16 +92,39 @@ impl<T> Told<T> {
     where
         T: Heard,
     {
-        if self.doubtful {
+        self.numbers_by(|map, id| directory.numbers_of(map, id))
+    }
+
+    fn numbers_by(&self, numbers_of: impl Fn(Map, EntryId) -> Option<Vec<u32>>) -> Option<Vec<u32>>
+    where
+        T: Heard,
+    {
+        if self.missed == Missed::Anything {
             return None;
         }
         let mut numbers = Vec::new();
-        for id in &self.gone {
-            numbers.extend(directory.numbers_of(T::MAP, *id)?);
+        // Who has changed may have had another name and id before.
+        for id in self.gone.iter().chain(&self.of) {
+            numbers.extend(numbers_of(T::MAP, *id)?);
         }
-        // Those are found by their names as well.
-        let changed = self.of.iter().filter_map(|id| directory.numbers_of(T::MAP, *id));
-        numbers.extend(changed.flatten());
         Some(numbers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(id: u128) -> Told<UserEntry> {
+        Told { of: vec![EntryId(id)], ..Told::default() }
+    }
+
+    #[test]
+    fn an_entry_that_has_changed_may_have_been_anybody_if_nobody_knows_whom_it_was() {
+        let known = |_, id: EntryId| (id == EntryId(1)).then(|| vec![1000]);
+        assert_eq!(changed(1).numbers_by(known), Some(vec![1000]));
+        assert_eq!(changed(2).numbers_by(known), None);
+        let gone = Told::<UserEntry> { gone: vec![EntryId(2)], ..changed(1) };
+        assert_eq!(gone.numbers_by(known), None);
     }
 }

@@ -3,8 +3,9 @@
 //! **Looking after.** A subscription goes on where the one before ended, and relies on the server
 //! to know what happened in between. Not every server does: a slapd that crashed has forgotten which
 //! entries were deleted last, and one that was set back doesn't know what it once told. So some time
-//! after each new beginning the ids of all entries are compared with those that are known. If
-//! somebody is gone of whom nothing was told, everything is read once.
+//! after each new beginning, and after a suspension, the ids of all entries are compared with those
+//! that are known. If somebody is gone of whom nothing was told, everything is read once. However
+//! often it begins anew, that is no more work for the server than polls are (`poll.rs`).
 //!
 //! **Complete.** While a subscription lives, what isn't in the table isn't in the directory: the
 //! server would have told. That it lives is for the subscription to see to, which
@@ -17,6 +18,7 @@ use common::protocol::{Map, Way};
 use tracing::{debug, info};
 
 use super::super::Failed;
+use super::super::poll::longest_pause;
 use super::super::publish::Home;
 use super::super::push::{Broken, Subscription};
 use super::Follower;
@@ -34,8 +36,12 @@ const LOOK_AFTER: u32 = 4;
 impl Follower {
     /// Something may have been missed.
     pub(super) fn look_soon(&mut self) {
-        let soon = drawn(self.context.cache.refresh * LOOK_AFTER);
-        self.look.get_or_insert(Instant::now() + soon);
+        self.look_after(drawn(self.context.cache.refresh * LOOK_AFTER));
+    }
+
+    fn look_after(&mut self, wait: Duration) {
+        let rest = self.readings.rest(longest_pause(self.context.cache.refresh));
+        self.look.get_or_insert(Instant::now() + wait.max(rest));
     }
 
     /// Is told of changes, until the directory has to be polled.
@@ -43,6 +49,10 @@ impl Follower {
         let mut in_vain = false;
         loop {
             let asked = self.context.state.asked();
+            // Also if that came while this waited for a server.
+            if asked.again != self.done.again {
+                self.look_soon();
+            }
             if asked.everything != self.done.everything {
                 self.reload().await?;
             }
@@ -73,8 +83,10 @@ impl Follower {
                     continue;
                 }
                 Broken::Failed(why @ Failed::Directory(_)) => {
-                    self.failed(&why).await;
-                    let wait = half_drawn(self.pauses.outage.next());
+                    if self.failed(&why).await {
+                        return Err(why);
+                    }
+                    let wait = self.pauses.failed(self.is_outage());
                     self.wait_for_a_server(wait).await;
                     continue;
                 }
@@ -142,18 +154,30 @@ impl Follower {
     }
 
     /// Whether somebody is gone of whom nothing was told. If that can't be looked at now, it is
-    /// when the subscription has ended again.
-    async fn is_anybody_gone(&self) -> Result<bool, Failed> {
+    /// some time later.
+    async fn is_anybody_gone(&mut self) -> Result<bool, Failed> {
+        let started = Instant::now();
+        let gone = self.compare_ids().await;
+        self.has_looked(started, gone)
+    }
+
+    fn has_looked(&mut self, started: Instant, gone: Result<bool, Failed>) -> Result<bool, Failed> {
+        self.readings.have_looked(started);
+        if let Err(Failed::Directory(error)) = gone {
+            debug!(%error, "it can't be looked who is there");
+            let wait = half_drawn(self.pauses.look.next());
+            self.look_after(wait);
+            return Ok(false);
+        }
+        gone
+    }
+
+    async fn compare_ids(&self) -> Result<bool, Failed> {
         let (context, home) = (Arc::clone(&self.context), Home::Installed);
         for map in [Map::Users, Map::Groups] {
             let source = context.source(self.number, map, &home).ok_or(Failed::Lost)?;
-            match source.is_anybody_gone().await {
-                Ok(false) => {}
-                Err(Failed::Directory(error)) => {
-                    debug!(%error, "it can't be looked who is there");
-                    return Ok(false);
-                }
-                gone => return gone,
+            if source.is_anybody_gone().await? {
+                return Ok(true);
             }
         }
         Ok(false)
@@ -165,5 +189,59 @@ async fn until(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use common::config::{CacheConfig, CacheMode};
+    use common::ldap::LdapError;
+
+    use super::super::super::poll::DirectoryReadings;
+    use super::super::super::publish::Standing;
+    use super::super::super::{Context, State};
+    use super::*;
+    use crate::daemon::table::{Files, Keeper, TableThread};
+
+    /// A follower of a directory that isn't there.
+    fn follower() -> Follower {
+        let second = Duration::from_secs(1);
+        let cache = CacheConfig {
+            mode: CacheMode::Replica,
+            push: true,
+            refresh: second,
+            lifetime: second,
+            negative_lifetime: second,
+            max_replica: 1,
+            max_entries: 1,
+            max_stale: second,
+        };
+        let nowhere = Path::new("/nonexistent");
+        let keeper = Keeper::new(Files::beside(&nowhere.join("socket"), nowhere));
+        let table = TableThread::start(keeper).unwrap();
+        let (state, standing) = (Arc::new(State::default()), Arc::new(Standing::new(0)));
+        let context = Context { directories: Vec::new(), cache, table, state, standing };
+        let readings = DirectoryReadings::default();
+        let done = context.state.asked();
+        Follower::new(Arc::new(context), 0, readings, done)
+    }
+
+    #[tokio::test]
+    async fn after_a_suspension_it_is_looked_who_is_there() {
+        let mut follower = follower();
+        assert!(follower.look.is_none());
+        follower.context.state.look_again();
+        follower.push().await.unwrap_err();
+        assert!(follower.look.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_look_that_failed_is_taken_again() {
+        let mut follower = follower();
+        let failed = Err(Failed::Directory(LdapError::TimedOut));
+        assert!(!follower.has_looked(Instant::now(), failed).unwrap());
+        assert!(follower.look.is_some());
     }
 }

@@ -28,6 +28,16 @@ fn a_dear_reading_never_waits_longer_than_the_longest_pause() {
 }
 
 #[test]
+fn the_ids_are_compared_no_sooner_than_what_it_took_allows() {
+    let mut readings = DirectoryReadings::default();
+    assert_eq!(readings.rest(LONGEST), Duration::ZERO, "they never were");
+    readings.have_looked(Instant::now().checked_sub(Duration::from_secs(1)).unwrap());
+    let rest = readings.rest(LONGEST);
+    assert!(rest > Duration::from_secs(150) && rest <= LONGEST, "{rest:?}");
+    assert!(readings.rest(Duration::from_secs(5)) <= Duration::from_secs(5));
+}
+
+#[test]
 fn a_reading_that_lost_most_stays_refused_however_often_it_is_tried_again() {
     let mut reading = Reading::default();
     let now = Instant::now();

@@ -15,6 +15,9 @@
 //! anybody. But not for longer than [`HELD_FOR`]: one slow server must not keep the
 //! changes of another directory from being seen.
 //!
+//! **Memory.** A server can name more ids than there are entries. Of those that it calls gone only known
+//! ones are kept in mind, and [`Population::promised`] says how many of the others there are.
+//!
 //! **What can't be.** An entry that the server calls present and that isn't known says that the
 //! cookie and the population don't belong together; then everything has to be read again.
 
@@ -160,8 +163,19 @@ impl Population {
                     _ => return Err(NewsError::Unknown),
                 }
             }
-            News::Gone(ids) => match self.hearings.get_mut(&source) {
-                Some(hearing) if !hearing.refreshed => hearing.gone.extend(ids),
+            News::Gone(mut ids) => match self.hearings.get_mut(&source) {
+                Some(hearing) if !hearing.refreshed => {
+                    for id in &ids {
+                        hearing.promised.remove(id);
+                    }
+                    match E::MAP {
+                        Map::Groups => ids.retain(|id| self.groups.find(directory, *id).is_some()),
+                        Map::Users | Map::Shadows => {
+                            ids.retain(|id| self.users.find(directory, *id).is_some());
+                        }
+                    }
+                    hearing.gone.extend(ids);
+                }
                 _ => ids.into_iter().for_each(|id| self.is_gone(E::MAP, directory, id)),
             },
             News::PresentEnds => self.end_of_present::<E>(directory)?,
@@ -184,6 +198,11 @@ impl Population {
             },
         }
         Ok(())
+    }
+
+    /// How many entries were said to be there, in all directories, and have not come yet.
+    pub(in crate::daemon::replica) fn promised(&self) -> usize {
+        self.hearings.values().map(|hearing| hearing.promised.len()).sum()
     }
 
     /// Removes what a refresh has named as gone, unless that is too much.

@@ -8,6 +8,7 @@ use common::account::{Gid, Group, Members, Name};
 use common::table::writer::{Change, Fact};
 use common::table::{Key, NEVER};
 
+use super::doubles::Doubles;
 use super::facts::{self, GroupFacts, UserFacts};
 use super::plan::Plan;
 use super::{Dirty, Population};
@@ -51,7 +52,7 @@ impl Population {
             let facts = UserFacts::of(self.users.body(number))?;
             Some(sink.order_of(Key::UserName(facts.name.as_bytes())))
         });
-        let mut doubles = Doubles::default();
+        let mut doubles = std::mem::take(&mut self.doubles);
         // The names whose groups lie in a user's record.
         let mut told = vec![false; self.names.end()];
         for number in users {
@@ -66,6 +67,8 @@ impl Population {
             let name = GroupFacts::of(&self.groups.body(number).facts)?.name?;
             Some(sink.order_of(Key::GroupName(name.as_bytes())))
         });
+        doubles.are_told();
+        self.doubles = doubles;
         groups.into_iter().try_for_each(|number| self.write_group(number, sink))?;
         for number in self.names.all().filter(|number| !told[*number as usize]) {
             let key = Key::GidsOf(self.names.name(number).as_bytes());
@@ -80,7 +83,15 @@ impl Population {
     ///
     /// # Errors
     /// The sink's.
-    pub(in crate::daemon) fn write(&self, sink: &mut impl Sink) -> io::Result<()> {
+    pub(in crate::daemon) fn write(&mut self, sink: &mut impl Sink) -> io::Result<()> {
+        let mut doubles = std::mem::take(&mut self.doubles);
+        let written = self.write_dirty(&mut doubles, sink);
+        doubles.are_told();
+        self.doubles = doubles;
+        written
+    }
+
+    fn write_dirty(&self, doubles: &mut Doubles, sink: &mut impl Sink) -> io::Result<()> {
         let (mut users, mut groups) = (BTreeSet::new(), BTreeSet::new());
         for key in self.dirty.iter().flatten() {
             match key {
@@ -106,11 +117,10 @@ impl Population {
                 }
             }
         }
-        let mut doubles = Doubles::default();
         for number in users {
             let facts = UserFacts::of(self.users.body(number));
             let name = facts.and_then(|facts| self.names.find(&self.hasher, facts.name));
-            self.write_user(number, name, &mut doubles, sink)?;
+            self.write_user(number, name, doubles, sink)?;
         }
         groups.into_iter().try_for_each(|number| self.write_group(number, sink))
     }
@@ -146,6 +156,7 @@ impl Population {
         let has_own = keys.first() == Some(&Key::UserName(facts.name.as_bytes()));
         let uid = facts.uid;
         if is_alone(self.uids.of(self.hasher.hash_one(uid))) {
+            doubles.is_alone(uid);
             keys.push(Key::Uid(uid));
         } else if self.user_of(uid) == Some(number) {
             let has_it = |other: &u32| {
@@ -254,35 +265,6 @@ impl Population {
             Some(((directory, facts.name?, id), number))
         });
         ranked.min().map(|(_, number)| number)
-    }
-}
-
-/// Users whose id others have as well. A few are named in the log: in a directory that was set up
-/// anew, with the old entries still known, that may be everybody.
-#[derive(Default)]
-struct Doubles(usize);
-
-impl Doubles {
-    /// How many are named.
-    const NAMED: usize = 10;
-
-    fn tell(&mut self, uid: u32, first: &str) {
-        self.0 += 1;
-        if self.0 <= Self::NAMED {
-            tracing::warn!(
-                key = uid,
-                ?first,
-                "the directory has several entries of one name or id; the first is taken"
-            );
-        }
-    }
-}
-
-impl Drop for Doubles {
-    fn drop(&mut self) {
-        if let Some(more) = self.0.checked_sub(Self::NAMED).filter(|more| *more > 0) {
-            tracing::warn!(more, "there are more ids that several entries have");
-        }
     }
 }
 

@@ -114,6 +114,17 @@ fn a_cookie_in_a_refresh_counts_only_when_that_has_ended() {
 }
 
 #[test]
+fn what_was_announced_counts_until_it_has_come_or_is_gone() {
+    let mut kept = three();
+    hear(&mut kept, vec![News::Present(ids(&[0, 1, 2, 7, 8]))]).unwrap();
+    assert_eq!(kept.population.promised(), 2);
+    hear(&mut kept, vec![News::Entry(user(7, &["x"], 1007)), News::Gone(ids(&[8, 9]))]).unwrap();
+    assert_eq!(kept.population.promised(), 0);
+    assert_eq!(hear(&mut kept, vec![News::Refreshed]), Ok(true));
+    assert_eq!(kept.population.counts().0, 4);
+}
+
+#[test]
 fn half_of_a_refresh_is_held_but_not_for_ever() {
     let mut kept = three();
     let now = std::time::Instant::now();
