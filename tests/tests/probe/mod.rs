@@ -131,7 +131,8 @@ impl Running {
 
     /// Gives a command that has no answer.
     pub(crate) fn tell(&mut self, command: &str) {
-        writeln!(self.stdin, "{command}").expect("the probe reads");
+        // In one piece: the two sides of a fork may both be reading.
+        self.stdin.write_all(format!("{command}\n").as_bytes()).expect("the probe reads");
     }
 
     /// Gives a command and takes its answer, which must come in time.
