@@ -113,7 +113,7 @@ test-host:
 	$(CARGO) build $(LOCKED) -p rollcall-tests --bin demo
 	@$(CARGO) run --quiet $(LOCKED) -p rollcall-tests --bin demo
 	$(call say,'tests against real servers')
-	$(CARGO) test $(LOCKED) -p rollcall-tests
+	$(CARGO) test $(LOCKED) --no-fail-fast -p rollcall-tests
 
 test-quick:
 	$(CARGO) test $(LOCKED) --lib -p nss_ldap

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use harness::{Host, PATIENCE, until};
 use modes::Mode;
-use probe::{Pace, Running, UNAVAILABLE, install, people};
+use probe::{Pace, Running, UNAVAILABLE, ask_until_kept, install, people};
 
 const ALICE: &str = "alice:10001:20001:alice:/home/alice:/bin/sh";
 const CREW: &str = "crew:20001:alice,bob";
@@ -29,15 +29,18 @@ const USUALLY: Duration = Duration::from_millis(2);
 /// A host that was shut down after its users were asked for, and boots.
 fn booting(mode: Mode) -> Host {
     let mut host = install(mode.start(Host::new().directory(people().listen(ADDRESS))));
-    let mut probe = Running::start(&host);
-    for (question, answer) in [
+    let known = [
         ("user alice", ALICE),
         ("uid 10001", ALICE),
         ("group crew", CREW),
         ("groups alice", "1 20001 20002"),
-    ] {
-        assert_eq!(probe.ask(question), answer);
-    }
+    ];
+    let mut probe = Running::start(&host);
+    ask_until_kept(&host, known.len(), || {
+        for (question, answer) in known {
+            assert_eq!(probe.ask(question), answer);
+        }
+    });
     probe.end();
     host.daemon().stop();
     host.remove_address(ADDRESS);

@@ -16,7 +16,7 @@ use common::table::Now;
 use common::table::layout::header;
 use harness::{Host, PATIENCE, until};
 use modes::Mode;
-use probe::{Running, UNAVAILABLE, ask, install, people};
+use probe::{Running, UNAVAILABLE, ask, ask_until_kept, install, people};
 
 const ALICE: &str = "alice:10001:20001:alice:/home/alice:/bin/sh";
 const KNOWN: [(&str, &str); 5] = [
@@ -34,15 +34,11 @@ const LOCAL: (&str, &str) = ("groups local", "1");
 fn host(mode: Mode) -> Host {
     let builder = Host::new().directory(people()).local_user("local", 5000, "secret");
     let host = install(mode.start_lazy(builder));
-    let mut probe = Running::start(&host);
-    assert_known(&mut probe);
-    probe.end();
-    if mode == Mode::OnDemand {
-        // An answer is kept a moment after it was given, by another thread.
-        let all = KNOWN.len() as u64 + 1;
-        until(PATIENCE, || (host.table_word(header::SLOTS_USED)? >= all).then_some(()))
-            .expect("what was answered is kept");
-    }
+    ask_until_kept(&host, KNOWN.len() + 1, || {
+        let mut probe = Running::start(&host);
+        assert_known(&mut probe);
+        probe.end();
+    });
     host
 }
 

@@ -6,10 +6,9 @@ mod probe;
 
 use std::time::Duration;
 
-use common::table::layout::header;
 use harness::{Host, PATIENCE};
 use modes::Mode;
-use probe::{Running, install, people};
+use probe::{Running, ask_until_kept, install, people};
 
 const ALICE: &str = "alice:10001:20001:alice:/home/alice:/bin/sh";
 const ALICE_DN: &str = "uid=alice,ou=people,dc=example,dc=org";
@@ -158,9 +157,7 @@ fn the_first_one_who_asks_after_a_flush_waits_for_a_slow_server() {
     let builder = Host::new().directory(people()).relay("127.0.0.9").uri("\"ldap://127.0.0.9\"");
     let mut host = install(Mode::OnDemand.start_lazy(builder));
     let mut probe = Running::start(&host);
-    assert_eq!(probe.ask("user alice"), ALICE);
-    harness::until(PATIENCE, || (host.table_word(header::SLOTS_USED)? > 0).then_some(()))
-        .expect("she is kept a moment after the answer");
+    ask_until_kept(&host, 1, || assert_eq!(probe.ask("user alice"), ALICE));
     host.relay().delay(Duration::from_millis(750));
     host.directory().replace(ALICE_DN, "loginShell", &["/bin/zsh"]);
     host.run(["rollcall", "flush", "--all"]).success();

@@ -11,7 +11,7 @@ use common::table::Now;
 use common::table::layout::header;
 use harness::{Host, PATIENCE, until};
 use modes::Mode;
-use probe::{Running, UNAVAILABLE, ask, install, people};
+use probe::{Running, UNAVAILABLE, ask, ask_until_kept, install, people};
 
 const ALICE: &str = "alice:10001:20001:alice:/home/alice:/bin/sh";
 const CREW: &str = "crew:20001:alice,bob";
@@ -27,7 +27,7 @@ const UNKNOWN: [&str; 4] = ["user nobody-here", "uid 19999", "group nothing-here
 /// A host that was asked for what it is to know.
 fn host(mode: Mode) -> Host {
     let host = install(mode.start(Host::new().directory(people())));
-    assert_known(&mut Running::start(&host));
+    ask_until_kept(&host, KNOWN.len(), || assert_known(&mut Running::start(&host)));
     host
 }
 
@@ -170,7 +170,7 @@ modes! { caching:
         if mode == Mode::Replica {
             host.daemon().wait_until_complete();
         }
-        assert_eq!(ask(&host, "user alice"), ALICE);
+        ask_until_kept(&host, 1, || assert_eq!(ask(&host, "user alice"), ALICE));
         host.daemon().kill();
         until(PATIENCE, || (ask(&host, "user alice") == UNAVAILABLE).then_some(()))
             .expect("it gets too old");

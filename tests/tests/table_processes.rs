@@ -8,10 +8,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::table::layout::header;
 use harness::{BASE, Host, PATIENCE, until};
 use modes::Mode;
-use probe::{CROWD, Running, crowd, install, people, probe};
+use probe::{CROWD, Running, ask_until_kept, crowd, install, people, probe};
 
 const ALICE: &str = "alice:10001:20001:alice:/home/alice:/bin/sh";
 const BOB: &str = "bob:10002:20001:bob:/home/bob:/bin/sh";
@@ -24,11 +23,10 @@ modes! { caching:
     /// By a signal's handler, so that a lookup is cut in two anywhere.
     fn a_fork_in_the_middle_of_a_lookup_harms_neither_side(mode: Mode) {
         let host = people_host(mode);
-        assert_eq!(probe(&host, ["user alice", "uid 10002"]), [ALICE, BOB]);
-        // An answer is kept a moment after it was given; until then two sides would share a
-        // conversation with the daemon.
-        until(PATIENCE, || (host.table_word(header::SLOTS_USED)? >= 2).then_some(()))
-            .expect("what was answered is kept");
+        // Until they are kept two sides would share a conversation with the daemon.
+        ask_until_kept(&host, 2, || {
+            assert_eq!(probe(&host, ["user alice", "uid 10002"]), [ALICE, BOB]);
+        });
         assert_eq!(probe(&host, ["fork-within-lookups 300"]), ["right"]);
     }
 

@@ -2,7 +2,10 @@
 
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
-use harness::{Host, HostBuilder, Output};
+use harness::{Host, HostBuilder, Output, PATIENCE, until};
+
+/// What the daemon says once it hears of changes, in either way.
+const HEARS: [&str; 2] = ["the server tells of changes", "changes are asked for every"];
 
 /// How a host caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +21,16 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    /// Starts a host; a replica is complete then.
+    /// Starts a host; a replica is complete then, and on demand changes are heard of: what was
+    /// answered before that counts for less.
     pub(crate) fn start(self, builder: HostBuilder) -> Host {
-        self.complete(self.start_at_once(builder))
+        let host = self.complete(self.start_at_once(builder));
+        if self == Self::OnDemand {
+            let hears = |line: &String| HEARS.iter().any(|way| line.contains(way));
+            until(PATIENCE, || host.log().iter().any(hears).then_some(()))
+                .unwrap_or_else(|| panic!("no changes are heard of:\n{}", host.log().join("\n")));
+        }
+        host
     }
 
     /// Starts a host, whatever its replica has.

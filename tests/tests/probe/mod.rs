@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
+use common::table::layout::header;
 use harness::{Directory, DirectoryBuilder, Host, HostBuilder, PATIENCE, User, until};
 
 /// By when a lookup has ended whatever happens, on a slow machine as well: it
@@ -78,6 +79,17 @@ pub(crate) fn ask(host: &Host, command: &str) -> String {
     assert!(took < IN_TIME, "{command:?} took {took:?}");
     assert_eq!(lines.len(), 1, "{lines:?}");
     lines.remove(0)
+}
+
+/// Asks until a table on demand has so many answers: one is kept a moment after it was given, by
+/// another thread, and isn't if it may be of before a change.
+#[track_caller]
+pub(crate) fn ask_until_kept(host: &Host, answers: usize, mut ask: impl FnMut()) {
+    until(PATIENCE, || {
+        ask();
+        (host.table_word(header::SLOTS_USED)? >= answers as u64).then_some(())
+    })
+    .expect("what was answered is kept");
 }
 
 /// What the probe's command "pace" says: a lookup again and again for a while.
