@@ -86,8 +86,8 @@ impl List {
         }
         // SAFETY: `grow` has made place for the used ones and these.
         let first = unsafe { groups.add(used) };
-        // SAFETY: `grow` has made place for `count` ids from there on, and glibc lets nobody else use the list
-        // during the call.
+        // SAFETY: `grow` has made place for `count` ids from there on, and glibc lets nobody
+        // else use the list during the call.
         Ok(unsafe { std::slice::from_raw_parts_mut(first.cast(), count) })
     }
 

@@ -60,9 +60,14 @@ impl<'a> Pages<'a> {
                         return Err(LdapError::Result(error::REFERRAL, why));
                     }
                     Some(end) => return end.map(|()| None),
-                    // The result has come.
-                    None => continue,
+                    None => {}
                 }
+                // It has come, unless somebody goes on after an error.
+                let Some(result) = self.page.result().await else {
+                    return Err(LdapError::Protocol("a page has no result"));
+                };
+                self.ask_on(result).await?;
+                continue;
             };
             match message.kind {
                 Kind::SearchEntry => {

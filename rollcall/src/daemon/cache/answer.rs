@@ -201,13 +201,15 @@ impl Cache {
             return give(old);
         }
         let search = self.search(peer, asked.clone(), table, deadline);
-        match tokio::time::timeout(patience, search).await {
-            Ok(answer) if !self.is_left_without_answer(&answer) => self.or_old(answer, old),
-            // The search may have ended just before its time was over.
-            _ => {
+        if let Ok(answer) = tokio::time::timeout(patience, search).await {
+            // It may have ended just before its time was over.
+            if self.is_left_without_answer(&answer) {
                 self.refresh(asked);
-                give(old)
             }
+            self.or_old(answer, old)
+        } else {
+            self.refresh(asked);
+            give(old)
         }
     }
 }
