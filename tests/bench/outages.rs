@@ -10,7 +10,6 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `trouble` | what can befall a server |
 //! | `series` | times of calls, and figures of them |
 //! | `second` | another server takes over, and the first one comes back |
 //! | `slow` | a server that takes two seconds for a bind, and 200 people |
@@ -18,7 +17,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::Host;
+use harness::{Host, Trouble};
 
 use crate::measure::Figures;
 use crate::people::{People, Sample};
@@ -29,10 +28,8 @@ use crate::talk::Talk;
 mod second;
 mod series;
 mod slow;
-mod trouble;
 
 use series::Series;
-use trouble::Trouble;
 
 /// How long people whom the host knows are looked up, in milliseconds: before and meanwhile.
 const KNOWN: [&str; 2] = ["known 1500", "known 4000"];

@@ -23,11 +23,13 @@ mod names;
 mod namespace;
 mod network;
 mod relay;
+mod trouble;
 
 pub use builder::HostBuilder;
 pub use daemon::Daemon;
 pub use names::Names;
 pub use relay::Relay;
+pub use trouble::Trouble;
 
 use log::Log;
 use namespace::{Inside, Namespace};

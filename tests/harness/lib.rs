@@ -26,7 +26,7 @@ mod wait;
 pub use directory::{
     BASE, Changes, Counts, Directory, DirectoryBuilder, Policy, READER, RESETTER, User,
 };
-pub use host::{Daemon, Host, HostBuilder, Names, Output, Relay};
+pub use host::{Daemon, Host, HostBuilder, Names, Output, Relay, Trouble};
 pub use login::{Login, Outcome};
 pub use terminal::Terminal;
 pub use wait::{PATIENCE, until};

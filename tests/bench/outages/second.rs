@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Directory, Host};
+use harness::{Directory, Host, Trouble};
 
 use super::series::Series;
 use super::slow::{USERS, people};
-use super::trouble::Trouble;
 use crate::measure::Figures;
 use crate::people::People;
 use crate::providers::pam;

@@ -1,4 +1,4 @@
-//! What can befall a server, and logins on the protocol's level.
+//! Claims that hold whatever befalls a server, and logins on the protocol's level.
 
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
@@ -13,48 +13,14 @@ use common::deadline::Deadline;
 use common::protocol::{Context, LoginAnswer, Request, Response, Unavailable, Verdict};
 use common::secret::Secret;
 use harness::Host;
-
-/// What a server's trouble is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// Its process is gone: connections are closed, new ones refused.
-    Killed,
-    /// Its process stands still: the kernel accepts, nobody answers.
-    Frozen,
-    /// Packets to and from it are dropped.
-    Blackholed,
-}
-
-impl Trouble {
-    /// Befalls the first directory.
-    pub(crate) fn begin(self, host: &mut Host) {
-        match self {
-            Self::Killed => host.directory().kill(),
-            Self::Frozen => host.directory().freeze(),
-            Self::Blackholed => {
-                let address = host.directory().address().to_owned();
-                host.blackhole(&address);
-            }
-        }
-    }
-
-    /// Is over when this returns: from then on the server could answer.
-    pub(crate) fn end(self, host: &mut Host) {
-        match self {
-            Self::Killed => host.directory().start(),
-            Self::Frozen => host.directory().thaw(),
-            Self::Blackholed => host.heal(),
-        }
-    }
-}
+pub(crate) use harness::Trouble;
 
 /// Checks a claim in every trouble at the same time, each on a host of its own.
 #[track_caller]
 pub(crate) fn in_all_troubles(claim: impl Fn(Trouble) + Sync) {
-    let all = [Trouble::Killed, Trouble::Frozen, Trouble::Blackholed];
     let claim = &claim;
     let failed: Vec<_> = thread::scope(|scope| {
-        let tests = all.map(|trouble| {
+        let tests = Trouble::ALL.map(|trouble| {
             let test = scope.spawn(move || catch_unwind(AssertUnwindSafe(|| claim(trouble))));
             (trouble, test)
         });

@@ -1,10 +1,10 @@
 //! What can befall the first server of a host.
 
-use harness::Host;
+use super::Host;
 
 /// Its kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub enum Trouble {
     /// Its process is gone: connections are closed, new ones refused.
     Killed,
     /// Its process stands still (SIGSTOP): the kernel accepts, nobody answers.
@@ -14,10 +14,11 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    pub(super) const ALL: [Self; 3] = [Self::Killed, Self::Frozen, Self::Blackholed];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Killed, Self::Frozen, Self::Blackholed];
 
-    /// What the names of its figures have in them.
-    pub(super) fn name(self) -> &'static str {
+    /// A word for it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Killed => "killed",
             Self::Frozen => "frozen",
@@ -25,7 +26,8 @@ impl Trouble {
         }
     }
 
-    pub(super) fn begin(self, host: &mut Host) {
+    /// Befalls the server.
+    pub fn begin(self, host: &mut Host) {
         match self {
             Self::Killed => host.directory().kill(),
             Self::Frozen => host.directory().freeze(),
@@ -36,8 +38,8 @@ impl Trouble {
         }
     }
 
-    /// When this returns, the server could answer.
-    pub(super) fn end(self, host: &mut Host) {
+    /// Is over when this returns: from then on the server could answer.
+    pub fn end(self, host: &mut Host) {
         match self {
             Self::Killed => host.directory().start(),
             Self::Frozen => host.directory().thaw(),
