@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use harness::Host;
 
-use super::{Eye, Scene, ms, user};
+use super::{Eye, PATIENCE, Scene, TOLD, ms, user};
 
 /// How many changes are made meanwhile, at most.
 const CHANGES: u32 = 1000;
@@ -40,7 +40,8 @@ impl Scene<'_> {
 }
 
 /// The time until so many users have the new shell and the copy is complete, and
-/// the bytes that went over the network.
+/// the bytes that went over the network until the daemon hears of changes: only then it knows from
+/// where on, with 389, which tells everything once more for that after a full load.
 fn restarted(
     host: &mut Host,
     eye: &mut Eye,
@@ -49,6 +50,7 @@ fn restarted(
     host.daemon().stop();
     let changed = meanwhile(host);
     let before = bytes(host);
+    let lines = host.log().len();
     let started = Instant::now();
     host.daemon().start();
     host.daemon().wait_until_complete();
@@ -59,6 +61,7 @@ fn restarted(
         }
     }
     let took = started.elapsed();
+    host.wait_for_log_from(lines, TOLD, PATIENCE);
     (took, bytes(host) - before)
 }
 
