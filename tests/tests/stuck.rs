@@ -74,6 +74,19 @@ fn await_outage(host: &Host) -> Duration {
     .expect("an outage is known some time")
 }
 
+/// The groups of a user of the host itself: none of the directory's.
+#[track_caller]
+fn assert_groups_are_not_delayed(mode: Mode, name: &str) {
+    in_all_troubles(|trouble| {
+        let mut host = host(mode);
+        trouble.begin(&mut host);
+        let pace = Pace::of(&host, WHILE, &format!("groups {name}"));
+        assert_eq!(pace.answers, ["1"]);
+        assert!(pace.longest < A_MOMENT + SLACK, "{trouble:?}: {pace:?}");
+        assert!(pace.median < AT_ONCE, "{trouble:?}: {pace:?}");
+    });
+}
+
 modes! { caching:
     fn a_known_user_is_found_at_warm_speed_in_trouble(mode: Mode) {
         in_all_troubles(|trouble| {
@@ -106,26 +119,12 @@ modes! { caching:
 
     /// Lea, who was never asked about.
     fn the_groups_of_a_local_user_are_not_delayed_in_trouble(mode: Mode) {
-        in_all_troubles(|trouble| {
-            let mut host = host(mode);
-            trouble.begin(&mut host);
-            let pace = Pace::of(&host, WHILE, "groups lea");
-            assert_eq!(pace.answers, ["1"]);
-            assert!(pace.longest < A_MOMENT + SLACK, "{trouble:?}: {pace:?}");
-            assert!(pace.median < AT_ONCE, "{trouble:?}: {pace:?}");
-        });
+        assert_groups_are_not_delayed(mode, "lea");
     }
 
     /// Lou, who was asked about before; that answer is over soon.
     fn the_groups_of_a_local_user_who_was_asked_about_are_not_delayed_in_trouble(mode: Mode) {
-        in_all_troubles(|trouble| {
-            let mut host = host(mode);
-            trouble.begin(&mut host);
-            let pace = Pace::of(&host, WHILE, "groups lou");
-            assert_eq!(pace.answers, ["1"]);
-            assert!(pace.longest < A_MOMENT + SLACK, "{trouble:?}: {pace:?}");
-            assert!(pace.median < AT_ONCE, "{trouble:?}: {pace:?}");
-        });
+        assert_groups_are_not_delayed(mode, "lou");
     }
 
     fn a_login_in_trouble_is_decided_within_a_deadline_and_then_at_once(mode: Mode) {
