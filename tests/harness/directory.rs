@@ -342,6 +342,9 @@ impl Directory {
             child.wait().expect("it is our child");
             keeper.release();
         }
+        if matches!(self.kind, Kind::Ds389) {
+            ds389::tidy_up(self.folder.path());
+        }
     }
 }
 

@@ -70,6 +70,12 @@ pub(super) fn load(folder: &Path, ldif: &Path) {
     run(command);
 }
 
+/// Removes what it leaves outside its folder: a semaphore for its statistics (`sem_overview(7)`).
+pub(super) fn tidy_up(folder: &Path) {
+    let name = folder.file_name().expect("the folder has a name").to_string_lossy();
+    let _ = fs::remove_file(format!("/dev/shm/sem.{name}.stats"));
+}
+
 /// The entries of a directory as this server wants them, from those that every
 /// directory has.
 pub(super) fn adapted(frame: &str) -> String {
