@@ -5,14 +5,16 @@
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
+use std::time::Duration;
 
 use common::config::{
-    CacheConfig, CacheMode, Config, DirectoryConfig, Identity, LoginRules, PathRule, SchemaKind,
-    Server, Source, Tls,
+    CacheConfig, CacheMode, Config, DirectoryConfig, Identity, LoginRules, OfflineConfig, PathRule,
+    SchemaKind, Server, Source, Tls,
 };
 use common::handle::Service;
 
 use super::Done;
+use super::status::span;
 use crate::cli::CheckOptions;
 
 pub(crate) fn run(options: &CheckOptions) -> Done {
@@ -49,12 +51,15 @@ fn summary(config: &Config) -> Result<String, fmt::Error> {
     line(
         "time limits",
         &format!(
-            "lookup {:?}, login {:?}, reaching a server {:?}",
-            limits.lookup, limits.login, limits.connect
+            "lookup {}, login {}, reaching a server {}",
+            time(limits.lookup),
+            time(limits.login),
+            time(limits.connect)
         ),
     )?;
     line("connections", &format!("at most {} of each kind", config.connections.max))?;
     line("cache", &cache(&config.cache))?;
+    line("offline", &offline(&config.offline))?;
     Ok(text)
 }
 
@@ -152,10 +157,13 @@ fn logins(rules: &LoginRules) -> String {
 
 fn cache(cache: &CacheConfig) -> String {
     let on_demand = format!(
-        "what was asked for, at most {} names and ids, for {:?} (what doesn't exist: {:?})",
-        cache.max_entries, cache.lifetime, cache.negative_lifetime
+        "what was asked for, at most {} names and ids, for {} (what doesn't exist: {})",
+        cache.max_entries,
+        time(cache.lifetime),
+        time(cache.negative_lifetime)
     );
-    let replica = format!("all users and groups, brought up to date every {:?}", cache.refresh);
+    let told = if cache.push { "told of changes by the server, or else " } else { "" };
+    let replica = format!("all users and groups, {told}asked for every {}", time(cache.refresh));
     let kept = match cache.mode {
         CacheMode::Off => return "nothing: every lookup asks the directory".into(),
         CacheMode::OnDemand => on_demand,
@@ -164,7 +172,24 @@ fn cache(cache: &CacheConfig) -> String {
             format!("{replica}; of more than {} {on_demand}", cache.max_replica)
         }
     };
-    format!("{kept}; in an outage for {:?}", cache.max_stale)
+    format!("{kept}; in an outage for {}", time(cache.max_stale))
+}
+
+fn offline(offline: &OfflineConfig) -> String {
+    if offline.max_age.is_zero() {
+        return "no logins while no server answers".into();
+    }
+    let OfflineConfig { max_age, max_failures } = offline;
+    let age = time(*max_age);
+    format!(
+        "who has logged in here in the last {age} may log in while no server answers, until \
+         {max_failures} wrong passwords"
+    )
+}
+
+/// Whole seconds, as all times of the configuration are.
+fn time(time: Duration) -> String {
+    span(time.as_secs())
 }
 
 fn paths(rule: &PathRule) -> &'static str {
@@ -193,6 +218,15 @@ mod tests {
             filter: None,
         };
         assert_eq!(logins(&rules), "the users alice and the members of staff, ops");
+    }
+
+    #[test]
+    fn logins_without_a_server_are_named_with_their_limits() {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let text = offline(&OfflineConfig { max_age: days(14), max_failures: 5 });
+        assert!(text.contains("in the last 14 d ") && text.contains("until 5 wrong"), "{text}");
+        let text = offline(&OfflineConfig { max_age: days(0), max_failures: 5 });
+        assert_eq!(text, "no logins while no server answers");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use common::client::Client;
 use common::deadline::{self, Deadline};
@@ -160,14 +160,15 @@ fn bytes(count: u64) -> String {
 }
 
 /// A span of time in its two largest units.
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     let minutes = seconds / 60;
-    match Duration::from_secs(seconds).as_secs() {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{minutes} min {} s", seconds % 60),
-        3600..86_400 => format!("{} h {} min", minutes / 60, minutes % 60),
-        _ => format!("{} d {} h", minutes / 1440, minutes / 60 % 24),
-    }
+    let [(many, unit), (few, part)] = match seconds {
+        0..60 => return format!("{seconds} s"),
+        60..3600 => [(minutes, "min"), (seconds % 60, "s")],
+        3600..86_400 => [(minutes / 60, "h"), (minutes % 60, "min")],
+        _ => [(minutes / 1440, "d"), (minutes / 60 % 24, "h")],
+    };
+    if few == 0 { format!("{many} {unit}") } else { format!("{many} {unit} {few} {part}") }
 }
 
 #[cfg(test)]
@@ -229,7 +230,7 @@ mod tests {
              \x20 heard of     the directory last answered 5 s ago\n\
              \x20 copy         last in step 15 s ago\n\
              \x20 changes      of \"dc=x\" told by the server as they happen; the newest 2 s ago\n\
-             \x20 offline      alice may log in without a server for 1 d 0 h, 2 wrong passwords since the last right one\n"
+             \x20 offline      alice may log in without a server for 1 d, 2 wrong passwords since the last right one\n"
         );
     }
 
