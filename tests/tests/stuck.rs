@@ -328,7 +328,10 @@ fn who_was_known_before_a_restart_in_trouble_is_waited_for_once() {
         });
         trouble.begin(&mut host);
         host.daemon().stop();
+        let lines = host.log().len();
         host.daemon().start();
+        // Until then the table of the daemon before answers.
+        host.wait_for_log_from(lines, "knows is there in case of an outage", PATIENCE);
         let start = Instant::now();
         thread::scope(|scope| {
             for (question, answer) in KNOWN {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use harness::{Directory, Host, User};
 use modes::Mode;
-use probe::{Running, install, people};
+use probe::{Running, ask_until_kept, install, people, probe};
 
 /// All lookups are ours: no system calls of other sources in between.
 const ONLY_US: &str = "passwd: ldap\ngroup: ldap\n";
@@ -21,6 +21,7 @@ modes! { caching:
         let lookups = ["user alice", "uid 10001", "group crew", "gid 20001", "groups alice"];
         let host = install(mode.start_lazy(Host::new().directory(people())));
         host.write("/etc/nsswitch.conf", ONLY_US);
+        ask_until_kept(&host, lookups.len(), || drop(probe(&host, lookups)));
         for lookup in lookups {
             let log = format!("/tmp/{}", lookup.replace(' ', "-"));
             let output = host.run(
@@ -95,6 +96,8 @@ modes! { caching:
         // Another connection is opened from 32 searches under way on each one on.
         assert!(cost.connections <= 3, "{cost:?}");
         // And another time they cost nothing.
+        let again = || drop(host.run(["sh", "-c", &format!("{script} wait")]).success());
+        ask_until_kept(&host, 1000, again);
         let before = host.directory().counts();
         host.run(["sh", "-c", &format!("{script} wait")]).success();
         assert_eq!(host.directory().counts(), before);
