@@ -187,9 +187,12 @@ fn offline(offline: &OfflineConfig) -> String {
     )
 }
 
-/// Whole seconds, as all times of the configuration are.
+/// A time in words; one with a fraction in seconds.
 fn time(time: Duration) -> String {
-    span(time.as_secs())
+    match time.subsec_nanos() {
+        0 => span(time.as_secs()),
+        _ => format!("{} s", time.as_secs_f64()),
+    }
 }
 
 fn paths(rule: &PathRule) -> &'static str {
@@ -218,6 +221,13 @@ mod tests {
             filter: None,
         };
         assert_eq!(logins(&rules), "the users alice and the members of staff, ops");
+    }
+
+    #[test]
+    fn a_time_is_printed_as_it_was_written() {
+        let times =
+            [0.5, 1.5, 5.0, 60.0, 90.0].map(|seconds| time(Duration::from_secs_f64(seconds)));
+        assert_eq!(times, ["0.5 s", "1.5 s", "5 s", "1 min", "1 min 30 s"]);
     }
 
     #[test]
